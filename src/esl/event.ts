@@ -60,10 +60,13 @@ export class Event implements Iterable<[name: string, values: readonly string[]]
     const event = new Event()
     const headersEnd = text.indexOf('</headers>')
     if (headersEnd < 0) throw new ProtocolError('an XML event without </headers>')
-    for (const [, name = '', value = ''] of text
-      .slice(0, headersEnd)
-      .matchAll(/<([^\s<>/]+)>([^<]*)<\/\1>/g)) {
-      event.#append(name, splitArray(decodePercent(unescapeXml(value))))
+    let previous: string | undefined
+    for (const [, name = '', value = ''] of text.slice(0, headersEnd).matchAll(xmlElement)) {
+      const decoded = decodePercent(unescapeXml(value))
+      // Values of one header stand next to each other; apart, it is the same header written again.
+      if (name === previous) event.push(name, decoded)
+      else event.set(name, splitArray(decoded))
+      previous = name
     }
     const body = /<body>([^<]*)<\/body>/.exec(text.slice(headersEnd))?.[1]
     if (body !== undefined) event.#body = unescapeXml(body)
