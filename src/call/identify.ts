@@ -1,0 +1,64 @@
+import { normalNumber, type Country } from '../numbering/normal-form.js'
+import type { Catalog, Extension, Tenant } from '../store/catalog.js'
+import type { ChannelFacts } from './facts.js'
+
+export type Direction = 'inbound' | 'outbound' | 'internal'
+
+/** Whose call it is and who is in it. */
+export interface Identity {
+  /** Undefined: nobody's call. */
+  readonly tenant: Tenant | undefined
+  readonly direction: Direction
+  /** Normal form for the tenant's country. */
+  readonly caller: string
+  readonly called: string
+  /** The extension that is called, itself or by its DID. */
+  readonly calledExtension: Extension | undefined
+  readonly isEmergency: boolean
+}
+
+export interface IdentifyOptions {
+  /** SIP profiles whose callers are who they say: behind a firewall, or with their own authentication. */
+  readonly trustedProfiles: ReadonlySet<string>
+  /** For the called number of a call whose tenant is not known yet. */
+  readonly defaultCountry: Country
+}
+
+/**
+ * The tenant, by the account code that the dialplan or the directory set, then by SIP authentication,
+ * then, where the From header can be believed, by the caller's extension, then by the called DID.
+ */
+export function identify(
+  facts: ChannelFacts,
+  catalog: Catalog,
+  { trustedProfiles, defaultCountry }: IdentifyOptions,
+): Identity {
+  const believesFrom = facts.isAuthorized || trustedProfiles.has(facts.profile ?? '')
+  const owner =
+    (facts.accountCode === undefined ? undefined : catalog.byAccount(facts.accountCode)) ??
+    (facts.authUser === undefined ? undefined : catalog.byAuthUser(facts.authUser, facts.authRealm)) ??
+    (believesFrom ? catalog.byTrustedExtension(facts.callerNumber, facts.domain) : undefined)
+  const did = catalog.byDid(normalNumber(facts.calledNumber, owner?.tenant.country ?? defaultCountry))
+  const tenant = owner?.tenant ?? did?.tenant
+  const country = tenant?.country ?? defaultCountry
+  const caller = normalNumber(facts.callerNumber, country)
+  const called = normalNumber(facts.calledNumber, country)
+  if (tenant === undefined) {
+    return { tenant, direction: 'inbound', caller, called, calledExtension: undefined, isEmergency: false }
+  }
+  const isEmergency = tenant.emergencyNumbers.has(facts.calledNumber)
+  const isOwnDid = did !== undefined && did.tenant.id === tenant.id
+  const calledExtension = isEmergency
+    ? undefined
+    : (catalog.extension(tenant.id, facts.calledNumber) ??
+      (isOwnDid && did.extension !== undefined ? catalog.extension(tenant.id, did.extension) : undefined))
+  const isInside = calledExtension !== undefined || isOwnDid
+  const isFromInside =
+    owner?.extension !== undefined || (owner !== undefined && isOwnExtension(facts, catalog, tenant))
+  const direction = !isInside ? 'outbound' : isFromInside ? 'internal' : 'inbound'
+  return { tenant, direction, caller, called, calledExtension, isEmergency }
+}
+
+function isOwnExtension(facts: ChannelFacts, catalog: Catalog, tenant: Tenant): boolean {
+  return catalog.extension(tenant.id, facts.callerNumber) !== undefined
+}

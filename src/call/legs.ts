@@ -1,0 +1,97 @@
+import type { Event } from '../esl/event.js'
+import type { Money } from '../billing/money.js'
+import type { Rate } from '../billing/rating.js'
+import { micros } from './facts.js'
+
+/** What was dialled, with what it will cost: frozen before the leg is dialled. */
+export interface Attempt {
+  /** Undefined for an extension: nothing is charged then. */
+  readonly gateway: { readonly name: string; readonly carrierCostPerMinute: Money | undefined } | undefined
+  readonly number: string
+  /** Undefined: free (an extension, an emergency number). */
+  readonly rate: Rate | undefined
+}
+
+/** A called leg that was connected to the caller. */
+export interface Leg {
+  readonly uuid: string
+  readonly attempt: Attempt
+  /** When the far end answered, in µs; undefined while it only sends early media. */
+  answeredAt: number | undefined
+  readonly bridgedAt: number
+  endedAt: number | undefined
+}
+
+/**
+ * The called legs of a call, as the caller's own events tell of them: B-leg events do not come here.
+ */
+export class Legs {
+  readonly #legs: Leg[] = []
+  #attempt: Attempt | undefined
+
+  get all(): readonly Leg[] {
+    return this.#legs
+  }
+
+  /** What is dialled from here on. */
+  dialling(attempt: Attempt): void {
+    this.#attempt = attempt
+  }
+
+  observe(event: Event): void {
+    switch (event.name) {
+      case 'CHANNEL_BRIDGE':
+        this.#bridged(event)
+        return
+      case 'CHANNEL_ANSWER':
+        // A bridge on early media: its leg's answer is passed on to the caller, at whose answer it is.
+        this.#answered(micros(event, 'Caller-Channel-Answered-Time') ?? micros(event, 'Event-Date-Timestamp'))
+        return
+      case 'CHANNEL_UNBRIDGE':
+        this.#ended(event)
+        return
+      case 'CHANNEL_EXECUTE_COMPLETE':
+        if (event.peek('Application') === 'bridge') this.#ended(event)
+        return
+      case 'CHANNEL_HANGUP_COMPLETE':
+        this.#ended(event, micros(event, 'variable_end_uepoch'))
+        return
+      default:
+    }
+  }
+
+  /** Nothing more is heard of the call: what still talks is closed at the last sign of life. */
+  close(lastHeardAt: number): void {
+    for (const leg of this.#legs) leg.endedAt ??= Math.max(lastHeardAt, leg.bridgedAt)
+  }
+
+  #bridged(event: Event): void {
+    const uuid = event.peek('Other-Leg-Unique-ID')
+    const bridgedAt = micros(event, 'Event-Date-Timestamp')
+    if (uuid === undefined || bridgedAt === undefined || this.#attempt === undefined) return
+    if (this.#legs.some((leg) => leg.uuid === uuid)) return
+    this.#legs.push({
+      uuid,
+      attempt: this.#attempt,
+      answeredAt: micros(event, 'Other-Leg-Channel-Answered-Time'),
+      bridgedAt,
+      endedAt: undefined,
+    })
+  }
+
+  #answered(at: number | undefined): void {
+    const leg = this.#open()
+    if (leg) leg.answeredAt ??= at
+  }
+
+  /** Its end reads 0 on the caller's events; the bridge's end is the leg's (test/recordings/README.md, "Ending"). */
+  #ended(event: Event, at = micros(event, 'Event-Date-Timestamp')): void {
+    const leg = this.#open()
+    if (!leg) return
+    leg.endedAt = at ?? leg.bridgedAt
+  }
+
+  #open(): Leg | undefined {
+    return this.#legs.find((leg) => leg.endedAt === undefined)
+  }
+}

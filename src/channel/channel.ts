@@ -1,0 +1,183 @@
+import { randomUUID } from 'node:crypto'
+import * as command from '../esl/command.js'
+import type { Command } from '../esl/command.js'
+import type { Connection } from '../esl/connection.js'
+import { CallerGone, UnsafeArgument } from '../esl/errors.js'
+import type { Event } from '../esl/event.js'
+import type { DialString } from '../numbering/dial-string.js'
+import type { Prompt } from './prompt.js'
+
+/** How a bridge ended. */
+export interface BridgeResult {
+  /** The two talked. */
+  readonly isConnected: boolean
+  /** Why it failed (`USER_BUSY`), or why the far end hung up after the talk. */
+  readonly cause: string
+}
+
+interface Running {
+  readonly resolve: (complete: Event) => void
+  readonly reject: (error: Error) => void
+}
+
+/**
+ * One caller's leg, and what can be done with it. Each verb resolves when FreeSWITCH has done it; when the
+ * caller hangs up, every verb that runs, and each later one, rejects with CallerGone.
+ */
+export class Channel {
+  readonly uuid: string
+  readonly #connection: Connection
+  readonly #running = new Map<string, Running>()
+  readonly #observe: (event: Event) => void
+  #isUp = true
+  #finalEvent: Event | undefined
+  #onOver: (() => void) | undefined
+
+  /** @param observe sees each event of the call, before the verb that it ends resolves */
+  constructor(connection: Connection, uuid: string, observe: (event: Event) => void) {
+    this.#connection = connection
+    this.uuid = uuid
+    this.#observe = observe
+    connection.onEvent = (event) => {
+      this.#receive(event)
+    }
+    connection.onDisconnectNotice = () => {
+      this.#lose(new CallerGone())
+    }
+    void connection.closed().then(() => {
+      this.#lose(new CallerGone('the event socket is closed', { cause: connection.closedBy }))
+      this.#onOver?.()
+    })
+  }
+
+  /** False from the moment when the caller's hangup is known. */
+  get isUp(): boolean {
+    return this.#isUp
+  }
+
+  async answer(): Promise<void> {
+    await this.#execute('answer')
+  }
+
+  async play(what: Prompt): Promise<void> {
+    await this.#execute('playback', what)
+  }
+
+  /** Sets channel variables, by the dialplan's `multiset`: not to be used while the call is bridged. */
+  async set(variables: Readonly<Record<string, string>>): Promise<void> {
+    await this.#execute('multiset', multisetArgument(variables))
+  }
+
+  /**
+   * Dials, and connects the caller to whoever answers first.
+   * @param variables of the caller's channel, set on the way (one packet for both)
+   */
+  async bridge(to: DialString, variables: Readonly<Record<string, string>> = {}): Promise<BridgeResult> {
+    const first =
+      Object.keys(variables).length === 0 ? [] : [command.execute('multiset', multisetArgument(variables))]
+    const complete = await this.#execute('bridge', to, first)
+    const disposition = complete.peek('variable_originate_disposition') ?? ''
+    const isConnected = disposition === 'SUCCESS'
+    const farEndCause =
+      complete.peek('variable_last_bridge_hangup_cause') ?? complete.peek('variable_bridge_hangup_cause')
+    return { isConnected, cause: isConnected ? (farEndCause ?? 'NORMAL_CLEARING') : disposition }
+  }
+
+  /** Answers the caller's INVITE with a SIP status, which ends the call. */
+  async respond(status: number, reason: string): Promise<void> {
+    await this.#send(command.execute('respond', `${status} ${reason}`))
+  }
+
+  async hangup(cause: string): Promise<void> {
+    await this.#send(command.hangup(cause))
+  }
+
+  /** Takes off what the dialplan scheduled for this channel before `socket` (recording guard-cancelled). */
+  async cancelGuard(): Promise<void> {
+    await this.#send(command.api('sched_del', [this.uuid]))
+  }
+
+  /**
+   * CHANNEL_HANGUP_COMPLETE, which alone carries the exact times; undefined when it does not come.
+   * @param withinMs counted from the caller's hangup
+   */
+  async finalEvent(withinMs: number): Promise<Event | undefined> {
+    if (this.#finalEvent === undefined && !this.#connection.isClosed) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, withinMs)
+        this.#onOver = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    }
+    return this.#finalEvent
+  }
+
+  /** Ends the lingering socket. */
+  async exit(): Promise<void> {
+    if (this.#connection.isClosed) return
+    await this.#connection.send(command.exit())
+  }
+
+  #receive(event: Event): void {
+    this.#observe(event)
+    switch (event.name) {
+      case 'CHANNEL_EXECUTE_COMPLETE': {
+        const id = event.peek('Application-UUID') ?? ''
+        const running = this.#running.get(id)
+        this.#running.delete(id)
+        running?.resolve(event)
+        return
+      }
+      case 'CHANNEL_HANGUP':
+        this.#lose(new CallerGone())
+        return
+      case 'CHANNEL_HANGUP_COMPLETE':
+        this.#finalEvent = event
+        this.#lose(new CallerGone())
+        this.#onOver?.()
+        return
+      default:
+    }
+  }
+
+  #lose(reason: CallerGone): void {
+    this.#isUp = false
+    const running = [...this.#running.values()]
+    this.#running.clear()
+    for (const { reject } of running) reject(reason)
+  }
+
+  #execute(application: string, argument = '', first: readonly Command[] = []): Promise<Event> {
+    if (!this.#isUp) return Promise.reject(new CallerGone())
+    const eventUuid = randomUUID()
+    const commands = [...first, command.execute(application, argument, { eventUuid })]
+    return new Promise((resolve, reject) => {
+      this.#running.set(eventUuid, { resolve, reject })
+      for (const reply of this.#connection.sendAll(commands)) {
+        reply.catch((error: unknown) => {
+          this.#running.delete(eventUuid)
+          reject(error instanceof Error ? error : new Error(String(error)))
+        })
+      }
+    })
+  }
+
+  async #send(what: Command): Promise<void> {
+    if (!this.#isUp) throw new CallerGone()
+    await this.#connection.send(what)
+  }
+}
+
+const variableName = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/
+
+/** `^^:a=1:b=2`, so that a value may hold a comma; a value that holds the separator is refused. */
+function multisetArgument(variables: Readonly<Record<string, string>>): string {
+  const pairs = Object.entries(variables).map(([name, value]) => {
+    if (!variableName.test(name)) throw new UnsafeArgument(`no variable name: ${JSON.stringify(name)}`)
+    if (value.includes(':')) throw new UnsafeArgument(`':' would split the value of ${name}`)
+    return `${name}=${value}`
+  })
+  return `^^:${pairs.join(':')}`
+}
