@@ -51,7 +51,13 @@ export async function startServer({ config, log, databaseUrl, redisUrl }: Server
   // An admin's slow question must not hold up a call's record.
   const adminPool = openPool(databaseUrl, { max: 6, log })
   const redis = connectRedis(redisUrl, log)
-  const undo: (() => unknown)[] = [() => pool.end(), () => adminPool.end(), () => redis.disconnect()]
+  const undo: (() => unknown)[] = [
+    () => pool.end(),
+    () => adminPool.end(),
+    () => {
+      redis.disconnect()
+    },
+  ]
   try {
     await checkDatabase(pool)
     await seedDemo(pool)
@@ -62,7 +68,9 @@ export async function startServer({ config, log, databaseUrl, redisUrl }: Server
         log.error({ err: error }, 'the CDR partitions of the months to come could not be made')
       })
     }, partitionCheckMs)
-    undo.push(() => clearInterval(partitions))
+    undo.push(() => {
+      clearInterval(partitions)
+    })
     const catalog = await Catalog.load(pool, { log })
     undo.push(() => catalog.close())
     const screening = new Screening({

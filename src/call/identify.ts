@@ -47,12 +47,12 @@ export function identify(
     return { tenant, direction: 'inbound', caller, called, calledExtension: undefined, isEmergency: false }
   }
   const isEmergency = tenant.emergencyNumbers.has(facts.calledNumber)
-  const isOwnDid = did !== undefined && did.tenant.id === tenant.id
+  const ownDid = did?.tenant.id === tenant.id ? did : undefined
   const calledExtension = isEmergency
     ? undefined
     : (catalog.extension(tenant.id, facts.calledNumber) ??
-      (isOwnDid && did.extension !== undefined ? catalog.extension(tenant.id, did.extension) : undefined))
-  const isInside = calledExtension !== undefined || isOwnDid
+      (ownDid?.extension === undefined ? undefined : catalog.extension(tenant.id, ownDid.extension)))
+  const isInside = calledExtension !== undefined || ownDid !== undefined
   const isFromInside =
     owner?.extension !== undefined || (owner !== undefined && isOwnExtension(facts, catalog, tenant))
   const direction = !isInside ? 'outbound' : isFromInside ? 'internal' : 'inbound'

@@ -1,12 +1,12 @@
 import type { Event } from '../esl/event.js'
-import type { Money } from '../billing/money.js'
 import type { Rate } from '../billing/rating.js'
+import type { Gateway } from '../store/catalog.js'
 import { micros } from './facts.js'
 
 /** What was dialled, with what it will cost: frozen before the leg is dialled. */
 export interface Attempt {
   /** Undefined for an extension: nothing is charged then. */
-  readonly gateway: { readonly name: string; readonly carrierCostPerMinute: Money | undefined } | undefined
+  readonly gateway: Pick<Gateway, 'name' | 'carrierCostPerMinute'> | undefined
   readonly number: string
   /** Undefined: free (an extension, an emergency number). */
   readonly rate: Rate | undefined
