@@ -1,0 +1,136 @@
+import { Header, Variables } from './headers.js'
+import { Profile, type ProfileFields } from './profile.js'
+import { templates } from './templates.js'
+
+export type ChannelState = 'CS_ROUTING' | 'CS_EXECUTE' | 'CS_HANGUP' | 'CS_REPORTING'
+export type AnswerState = 'ringing' | 'answered' | 'hangup'
+export type CallState = 'RINGING' | 'ACTIVE' | 'HANGUP'
+
+const stateNumbers: Readonly<Record<ChannelState, number>> = {
+  CS_ROUTING: 2,
+  CS_EXECUTE: 4,
+  CS_HANGUP: 10,
+  CS_REPORTING: 11,
+}
+
+/** Variables that a request of the caller's phone renews, the one that acknowledges our answer first. */
+const requestVariables = {
+  tag: 'sip_to_tag',
+  kept: ['sip_from_tag', 'sip_cseq', 'sip_call_id', 'sip_full_via', 'sip_from_display', 'sip_full_from'],
+} as const
+
+const codecHeaders = ['Read', 'Write'].flatMap((side) => [
+  new Header(`Channel-${side}-Codec-Name`, 'PCMU'),
+  new Header(`Channel-${side}-Codec-Rate`, '8000'),
+  new Header(`Channel-${side}-Codec-Bit-Rate`, '64000'),
+])
+const hitDialplan = new Header('Channel-HIT-Dialplan', 'true')
+
+/** One leg as FreeSWITCH shows it: state, parties, times, variables. Knows nothing of sockets or of time. */
+export class Channel {
+  readonly uuid: string
+  readonly name: string
+  readonly variables: Variables
+  profile: Profile
+  /** The leg that this one is or was bridged to. */
+  otherLeg: Profile | undefined
+  /** What the channel's thread is in; events between two states show this one. */
+  runningState: ChannelState = 'CS_EXECUTE'
+  /** What it is on its way to. */
+  state: ChannelState = 'CS_EXECUTE'
+  callState: CallState
+  answerState: AnswerState
+  hangupCause: string | undefined
+  readonly #identity: readonly Header[]
+
+  constructor(profile: ProfileFields, variables: Variables) {
+    this.uuid = profile.uuid
+    this.name = profile.channelName
+    this.profile = new Profile(profile)
+    this.variables = variables
+    this.answerState = profile.answered > 0 ? 'answered' : 'ringing'
+    this.callState = profile.answered > 0 ? 'ACTIVE' : 'RINGING'
+    this.#identity = [
+      new Header('Channel-Name', this.name),
+      new Header('Unique-ID', this.uuid),
+      new Header('Call-Direction', profile.direction),
+      new Header('Presence-Call-Direction', profile.direction),
+      hitDialplan,
+      new Header('Channel-Call-UUID', this.uuid),
+    ]
+  }
+
+  get isDown(): boolean {
+    return this.answerState === 'hangup'
+  }
+
+  get isAnswered(): boolean {
+    return this.profile.fields.answered > 0
+  }
+
+  /** A variable, or what FreeSWITCH finds under that name in the caller's profile. */
+  variable(name: string): string | undefined {
+    const { fields } = this.profile
+    switch (name) {
+      case 'caller_id_number':
+        return fields.callerIdNumber
+      case 'caller_id_name':
+        return fields.callerIdName
+      case 'destination_number':
+        return fields.destination
+      case 'ani':
+        return fields.ani
+      case 'rdnis':
+        return fields.rdnis
+      case 'context':
+        return fields.context
+      case 'chan_name':
+        return fields.channelName
+      default:
+        return this.variables.get(name)
+    }
+  }
+
+  answer(us: number): void {
+    this.answerState = 'answered'
+    this.profile.update({ answered: us })
+  }
+
+  /** The caller's phone has acknowledged the answer: what its request carried replaces what INVITE did. */
+  acknowledge(tag: string): void {
+    const { variables } = this
+    if (variables.get('sip_cseq') !== undefined) return
+    const to = variables.get('sip_full_to') ?? ''
+    variables.set(requestVariables.tag, variables.get(requestVariables.tag) ?? tag)
+    variables.set('sip_cseq', '1')
+    variables.renew(...requestVariables.kept)
+    variables.set('sip_full_to', `${to};tag=${variables.get(requestVariables.tag) ?? tag}`)
+  }
+
+  addAnswerVariables(isBridged: boolean): void {
+    const { answer, bridgedAnswer } = templates()
+    this.variables.share(isBridged ? bridgedAnswer : answer)
+  }
+
+  /** From `Channel-State` to the codecs. */
+  stateHeaders(): Header[] {
+    const headers = [
+      new Header('Channel-State', this.runningState),
+      new Header('Channel-Call-State', this.callState),
+      new Header('Channel-State-Number', stateNumbers[this.state].toString()),
+      ...this.#identity,
+      new Header('Answer-State', this.answerState),
+    ]
+    if (this.hangupCause !== undefined) headers.push(new Header('Hangup-Cause', this.hangupCause))
+    headers.push(...codecHeaders)
+    return headers
+  }
+
+  /** The `Other-Type` and `Other-Leg-*` headers, if there is or was another leg. */
+  otherLegHeaders(): readonly Header[] {
+    if (this.otherLeg === undefined) return []
+    return [otherType, ...this.otherLeg.headers('Other-Leg')]
+  }
+}
+
+const otherType = new Header('Other-Type', 'originatee')
