@@ -1,0 +1,68 @@
+import { randomBytes } from 'node:crypto'
+import type pg from 'pg'
+import { pino } from 'pino'
+import type { Test } from 'tap'
+import { loadConfig } from '../../src/config.js'
+import { startServer, type Server } from '../../src/server.js'
+import { testDatabase, testRedis } from './services.js'
+
+/** A running server with services of its own, and the views that a test has of it. */
+export interface TestLinger {
+  readonly server: Server
+  /** Where the dialplan's `socket` connects. */
+  readonly esl: { readonly host: string; readonly port: number }
+  readonly adminKey: string
+  readonly pool: pg.Pool
+  readonly redisUrl: string
+  /** What was logged at level warn and above, or as LOG_LEVEL says. */
+  readonly logged: readonly LogLine[]
+  /** A request of an admin. */
+  http(method: string, path: string, body?: unknown): Promise<{ status: number; body: unknown }>
+}
+
+export interface LogLine {
+  readonly level: number
+  readonly msg: string
+  readonly [field: string]: unknown
+}
+
+export async function testLinger(
+  t: Pick<Test, 'teardown'>,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<TestLinger> {
+  const database = await testDatabase(t)
+  const redis = await testRedis(t)
+  const adminKey = randomBytes(32).toString('base64url')
+  const config = loadConfig({
+    ESL_LISTEN: '127.0.0.1:0',
+    HTTP_LISTEN: '127.0.0.1:0',
+    ADMIN_KEY: adminKey,
+    LOG_LEVEL: 'warn',
+    ...settings,
+  })
+  const logged: LogLine[] = []
+  const log = pino({ level: config.logLevel }, { write: (line) => logged.push(JSON.parse(line) as LogLine) })
+  const server = await startServer({ config, log, databaseUrl: database.url, redisUrl: redis.url })
+  t.teardown(() => server.close({ deadlineMs: 0 }))
+  const [host = '', port = ''] = server.eslAddress.split(':')
+  return {
+    server,
+    esl: { host, port: Number(port) },
+    adminKey,
+    pool: database.pool,
+    redisUrl: redis.url,
+    logged,
+    http: async (method, path, body) => {
+      const response = await fetch(`http://${server.httpAddress}${path}`, {
+        method,
+        headers: {
+          authorization: `Bearer ${adminKey}`,
+          ...(body !== undefined && { 'content-type': 'application/json' }),
+        },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+      })
+      const text = await response.text()
+      return { status: response.status, body: text === '' ? undefined : JSON.parse(text) }
+    },
+  }
+}
