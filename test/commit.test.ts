@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import assert from 'node:assert/strict'
 
 import fc from 'fast-check'
 import t from 'tap'
@@ -6,7 +6,6 @@ import t from 'tap'
 import { formatMoney, parseMoney } from '../src/billing/money.js'
 import { listCdrs } from '../src/store/cdrs.js'
 import { commitRecords, type CallRecord } from '../src/store/commit.js'
-import { CommitError } from '../src/store/errors.js'
 import { booksOf, makeTenants, paidCall, unansweredCall } from './support/call-records.js'
 import { testDatabase } from './support/services.js'
 
@@ -14,7 +13,7 @@ const { pool } = await testDatabase(t)
 
 async function onlyCdr(callUuid: string) {
   const { items } = await listCdrs(pool, { limit: 10, callUuid })
-  t.equal(items.length, 1, 'there is exactly one CDR')
+  assert.equal(items.length, 1, 'there is exactly one CDR')
   return items[0]!
 }
 
@@ -154,7 +153,7 @@ t.test('whatever a caller sends is kept as text, and is billed', async (t) => {
 t.test('a record that contradicts itself is refused, and nothing of its batch is committed', async (t) => {
   const [tenant] = await makeTenants(pool, 'poison', 1)
   const good = paidCall(60_000, { tenant: tenant! })
-  const table: [why: string, record: CallRecord, error: object][] = [
+  const table: [why: string, record: CallRecord, error: { name?: string; code: string }][] = [
     [
       'dearer than its charges',
       { ...paidCall(60_000), cost: '500.01' },
@@ -175,7 +174,6 @@ t.test('a record that contradicts itself is refused, and nothing of its batch is
   ]
   for (const [why, poison, error] of table) await t.rejects(commitRecords(pool, [good, poison]), error, why)
   t.match(await booksOf(pool, tenant!), { balance: '0.000000', lines: 0, calls: 0 })
-  t.ok(new CommitError('refused', '') instanceof Error)
   t.equal((await commitRecords(pool, [good])).size, 1, 'alone it goes in')
 })
 
@@ -191,7 +189,7 @@ t.test('an empty batch is no work', async (t) => {
   t.equal((await commitRecords(pool, [])).size, 0)
 })
 
-t.test('Σ ledger = balance, with overlapping batches of many tenants on many connections', async (t) => {
+t.test('Σ ledger = balance, with overlapping batches of many tenants on many connections', async () => {
   let run = 0
   const call = fc.record({ tenant: fc.nat({ max: 4 }), billedMs: fc.integer({ min: 0, max: 200_000 }) })
   await fc.assert(
@@ -205,33 +203,34 @@ t.test('Σ ledger = balance, with overlapping batches of many tenants on many co
         const batches = picks.map((pick) => pick.map((i) => calls[i % calls.length]!))
         const fresh = await Promise.all(batches.map((batch) => commitRecords(pool, batch)))
         const uuids = fresh.flatMap((set) => [...set])
-        t.equal(uuids.length, new Set(uuids).size, 'no call was new twice')
         const committed = new Set(batches.flat())
-        t.equal(uuids.length, committed.size, 'and every one was new once')
+        assert.deepEqual(
+          uuids.sort(),
+          [...committed].map(({ callUuid }) => callUuid).sort(),
+          'each was new once',
+        )
         for (const tenant of tenants) {
           const own = [...committed].filter((call) => call.tenant === tenant)
           const spent = own.reduce((sum, { cost }) => sum + parseMoney(cost), 0n)
-          const { balance, ledger, breaks, cdrs, calls } = await booksOf(pool, tenant)
-          t.equal(parseMoney(balance), -spent)
-          t.equal(ledger, balance)
-          t.equal(parseMoney(cdrs), spent)
-          t.equal(calls, own.length)
-          t.equal(breaks, 0, 'each line follows from the one before')
+          const books = await booksOf(pool, tenant)
+          assert.equal(parseMoney(books.balance), -spent)
+          assert.equal(books.ledger, books.balance)
+          assert.equal(parseMoney(books.cdrs), spent)
+          assert.equal(books.calls, own.length)
+          assert.equal(books.breaks, 0, 'each line follows from the one before')
         }
       },
     ),
-    { numRuns: 15 },
+    { numRuns: 15, endOnFailure: true },
   )
 })
 
 t.test('big batches that cross each other in keys and tenants do not deadlock', async (t) => {
   const tenants = await makeTenants(pool, 'cross', 50)
-  const calls = Array.from({ length: 600 }, (_, i) =>
-    paidCall(60_000, { tenant: tenants[i % 50]!, callUuid: randomUUID() }),
-  )
+  const calls = Array.from({ length: 600 }, (_, i) => paidCall(60_000, { tenant: tenants[i % 50]! }))
   const forwards = Array.from({ length: 10 }, (_, i) => calls.slice(i * 30, i * 30 + 300))
-  const backwards = forwards.map((batch) => batch.toReversed())
-  await Promise.all([...forwards, ...backwards].map((batch) => commitRecords(pool, batch)))
+  const both = forwards.flatMap((batch) => [batch, batch.toReversed()])
+  await Promise.all(both.map((batch) => commitRecords(pool, batch)))
   const all = await Promise.all(tenants.map((tenant) => booksOf(pool, tenant)))
   t.ok(all.every(({ balance, ledger, breaks }) => balance === ledger && breaks === 0))
   const committed = new Set(forwards.flat()).size

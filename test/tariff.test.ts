@@ -49,7 +49,7 @@ t.test('a deck without rates has no price for anything', (t) => {
 
 t.test('the longest prefix wins, whatever the deck and the number', (t) => {
   const digits = (max: number) =>
-    fc.array(fc.constantFrom(...'0123'), { maxLength: max }).map((digits) => digits.join(''))
+    fc.array(fc.constantFrom('0', '1', '2', '3'), { maxLength: max }).map((digits) => digits.join(''))
   fc.assert(
     fc.property(fc.uniqueArray(digits(6)), digits(9), (prefixes, number) => {
       const table = new PrefixTable(prefixes.map((prefix) => [prefix, prefix]))
