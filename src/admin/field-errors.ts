@@ -1,0 +1,137 @@
+/** What is wrong with a field of a request: which one, what it is, and what it may be. */
+export interface FieldError {
+  /** `ttl_seconds`, `numbers[3]`, or `body` for the whole of it. */
+  field: string
+  detail: string
+}
+
+/** An error as the validator gives it (the form of Ajv's). */
+export interface Violation {
+  keyword: string
+  /** JSON pointer into the value. */
+  instancePath: string
+  /** JSON pointer into the schema. */
+  schemaPath: string
+  message: string
+  params: { requiredProperties?: string[]; additionalProperties?: string[] }
+}
+
+/** As far as it is looked at here. */
+interface Schema {
+  type?: string
+  properties?: Record<string, Schema>
+  items?: Schema
+  oneOf?: { required?: string[] }[]
+  enum?: unknown[]
+  minimum?: number
+  maximum?: number
+  minLength?: number
+  maxLength?: number
+  minItems?: number
+  maxItems?: number
+}
+
+/** More of a wrong value would not help its reader. */
+const longestEcho = 60
+const mostErrors = 20
+
+/** One error a field that is at fault; the schema says what is allowed. */
+export function fieldErrors(failed: {
+  violations: Violation[]
+  schema: unknown
+  value: unknown
+}): FieldError[] {
+  const schema = failed.schema as Schema
+  const errors = new Map<string, FieldError>()
+  const note = (field: string, detail: string) => {
+    if (!errors.has(field) && errors.size < mostErrors) errors.set(field, { field, detail })
+  }
+  for (const { keyword, instancePath, schemaPath, message, params } of failed.violations) {
+    // The branches of a oneOf and the `false` behind an unknown field are told by their parents.
+    if (keyword === 'boolean' || schemaPath.includes('/oneOf/')) continue
+    const steps = stepsOf(instancePath)
+    const at = find(schema, steps)
+    if (keyword === 'additionalProperties') {
+      const known = Object.keys(at?.properties ?? {}).join(', ')
+      for (const name of params.additionalProperties ?? [])
+        note(fieldName([...steps, name]), `is unknown; allowed are ${known === '' ? 'none' : known}`)
+    } else if (keyword === 'required') {
+      for (const name of params.requiredProperties ?? []) note(fieldName([...steps, name]), 'is missing')
+    } else if (keyword === 'oneOf') {
+      if (errors.has(fieldName(steps))) continue
+      const choices = (at?.oneOf ?? []).flatMap(({ required }) => required ?? [])
+      for (const name of choices)
+        note(fieldName([...steps, name]), `exactly one of ${choices.join(', ')} is needed`)
+    } else {
+      const value = valueAt(failed.value, steps)
+      const allowed = at && allowedBy(at)
+      note(
+        fieldName(steps),
+        `is ${echo(value)}; ${allowed === undefined ? message : `allowed is ${allowed}`}`,
+      )
+    }
+  }
+  return [...errors.values()]
+}
+
+/** A client's value as it is shown back to it. */
+export function echo(value: unknown): string {
+  const text = value === undefined ? 'missing' : JSON.stringify(value)
+  return text.length > longestEcho ? `${text.slice(0, longestEcho)}…` : text
+}
+
+function allowedBy(schema: Schema): string | undefined {
+  if (schema.enum) return `one of ${schema.enum.map((value) => JSON.stringify(value)).join(', ')}`
+  switch (schema.type) {
+    case 'integer':
+      return `a whole number${range(schema.minimum, schema.maximum)}`
+    case 'number':
+      return `a number${range(schema.minimum, schema.maximum)}`
+    case 'string':
+      return `a text${range(schema.minLength, schema.maxLength, ' characters')}`
+    case 'array':
+      return `a list${range(schema.minItems, schema.maxItems, ' entries')}`
+    case 'boolean':
+      return 'true or false'
+    case 'object':
+      return `an object with ${Object.keys(schema.properties ?? {}).join(', ')}`
+    default:
+      return undefined
+  }
+}
+
+function range(least: number | undefined, most: number | undefined, unit = ''): string {
+  if (least !== undefined && most !== undefined) return ` of ${least} to ${most}${unit}`
+  if (least !== undefined) return ` of ${least}${unit} or more`
+  if (most !== undefined) return ` of ${most}${unit} at most`
+  return ''
+}
+
+function stepsOf(pointer: string): string[] {
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'))
+}
+
+function find(schema: Schema, steps: string[]): Schema | undefined {
+  return steps.reduce<Schema | undefined>((at, step) => at?.properties?.[step] ?? at?.items, schema)
+}
+
+function valueAt(value: unknown, steps: string[]): unknown {
+  return steps.reduce<unknown>(
+    (at, step) =>
+      typeof at === 'object' && at !== null && Object.hasOwn(at, step)
+        ? (at as Record<string, unknown>)[step]
+        : undefined,
+    value,
+  )
+}
+
+function fieldName(steps: string[]): string {
+  if (steps.length === 0) return 'body'
+  return steps.reduce((name, step) => {
+    if (/^[0-9]+$/.test(step)) return `${name}[${step}]`
+    return name === '' ? step : `${name}.${step}`
+  }, '')
+}

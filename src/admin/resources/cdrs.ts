@@ -1,0 +1,118 @@
+import { Type, type FastifyPluginCallbackTypebox, type TSchema } from '@fastify/type-provider-typebox'
+import { listCdrs, type CdrView, type ChargeView } from '../../store/cdrs.js'
+import { fromStore } from '../errors.js'
+import {
+  cursor,
+  defaultLimit,
+  limit,
+  milliseconds,
+  moment,
+  money,
+  nullable,
+  page,
+  problems,
+  security,
+} from '../schemas.js'
+import type { AdminDependencies } from '../dependencies.js'
+
+const text = (description?: string) => Type.String(description === undefined ? {} : { description })
+
+const charge = Type.Object(
+  {
+    leg_uuid: text(),
+    gateway: text(),
+    number: text('As it was dialled, in normal form'),
+    prefix: text("The rate's prefix in normal form"),
+    prefix_entered: text("The rate's prefix as it was entered"),
+    description: text(),
+    price_per_minute: money('Price of a minute'),
+    answered_at: moment('When the leg was answered'),
+    ended_at: moment('When the leg ended'),
+    billed_ms: milliseconds('Charged time'),
+    cost: money('What the tenant pays for the leg'),
+    carrier_cost: nullable(money('What the carrier takes for the leg')),
+  } satisfies Record<keyof ChargeView, TSchema>,
+  { additionalProperties: false },
+)
+
+const cdr = Type.Unsafe<CdrView>(
+  Type.Object(
+    {
+      call_uuid: text(),
+      tenant: nullable(text('Null: no tenant was found, and the call was refused')),
+      direction: Type.Enum(['inbound', 'outbound', 'internal']),
+      caller: text('In normal form'),
+      called: text('In normal form'),
+      caller_raw: text('As it came'),
+      called_raw: text('As it came'),
+      caller_name: text(),
+      started_at: moment('When the call reached the switch'),
+      answered_at: nullable(moment('When the caller was answered')),
+      bridged_at: nullable(moment('When the talk began')),
+      ended_at: moment('When the call ended'),
+      duration_ms: milliseconds('From start to end'),
+      ring_ms: milliseconds('From start to answer'),
+      answered_ms: milliseconds('From answer to end'),
+      bridged_ms: milliseconds('The talk'),
+      billed_ms: milliseconds('Charged time of all legs'),
+      hangup_cause: text("FreeSWITCH's name of the cause"),
+      q850_cause: nullable(Type.Integer()),
+      sip_status: nullable(Type.Integer()),
+      hung_up_by: nullable(Type.Enum(['caller', 'called', 'server', 'switch'])),
+      gateway: nullable(text('The gateway that was used last')),
+      route: nullable(text()),
+      cost: money('What the tenant pays: the sum of the charges'),
+      carrier_cost: nullable(money('What the carriers take')),
+      currency: nullable(text('ISO 4217')),
+      source: text('Where the record comes from'),
+      is_vip: Type.Boolean(),
+      is_blacklisted: Type.Boolean(),
+      refusal: nullable(text('Why the call was refused')),
+      a_leg_uuid: text(),
+      b_leg_uuid: nullable(text()),
+      sip_call_id: nullable(text()),
+      switch_name: nullable(text()),
+      codec: nullable(text()),
+      mos: nullable(text()),
+      recording_path: nullable(text()),
+      variables: Type.Record(Type.String(), Type.String(), { description: 'Some variables of the channel' }),
+      charges: Type.Array(charge, { description: 'The gateway legs that were charged' }),
+    } satisfies Record<keyof CdrView, TSchema>,
+    { additionalProperties: false },
+  ),
+)
+
+export const cdrs: FastifyPluginCallbackTypebox<AdminDependencies> = (app, { pool }, done) => {
+  app.get(
+    '/cdrs',
+    {
+      schema: {
+        operationId: 'listCdrs',
+        tags: ['cdrs'],
+        summary: 'Call detail records, the latest first',
+        security,
+        querystring: Type.Object(
+          {
+            limit: limit(1000),
+            cursor,
+            call_uuid: Type.Optional(
+              Type.String({ minLength: 1, maxLength: 256, description: 'Only the record of this call' }),
+            ),
+          },
+          { additionalProperties: false },
+        ),
+        response: { 200: page(cdr), ...problems() },
+      },
+    },
+    ({ query }) =>
+      fromStore(
+        listCdrs(pool, {
+          limit: query.limit ?? defaultLimit,
+          ...(query.cursor !== undefined && { cursor: query.cursor }),
+          ...(query.call_uuid !== undefined && { callUuid: query.call_uuid }),
+        }),
+      ),
+  )
+
+  done()
+}

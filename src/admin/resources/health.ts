@@ -1,0 +1,104 @@
+import { Type, type FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
+import { checkRedis } from '../../screening/redis.js'
+import { checkDatabase } from '../../store/database.js'
+import { Problem, problemType } from '../errors.js'
+import { problem } from '../schemas.js'
+import type { AdminDependencies, Check } from '../dependencies.js'
+
+const checks = Type.Array(
+  Type.Object(
+    {
+      name: Type.String(),
+      ok: Type.Boolean(),
+      detail: Type.Optional(Type.String({ description: 'What is wrong' })),
+    },
+    { additionalProperties: false },
+  ),
+)
+
+const alive = Type.Object(
+  {
+    status: Type.Literal('ok'),
+    unscreened_calls: Type.Integer({
+      minimum: 0,
+      description: 'Calls since the start for which the lists could not be asked',
+    }),
+  },
+  { additionalProperties: false, description: 'It is', examples: [{ status: 'ok', unscreened_calls: 0 }] },
+)
+
+const ready = Type.Object(
+  { status: Type.Literal('ready'), checks },
+  {
+    additionalProperties: false,
+    description: 'It can',
+    examples: [{ status: 'ready', checks: [{ name: 'redis', ok: true }] }],
+  },
+)
+const notReady = Type.Object({ ...problem.properties, checks }, { additionalProperties: false })
+
+/** For load balancers and monitors: open, and cheap. */
+export const health: FastifyPluginCallbackTypebox<AdminDependencies> = (app, dependencies, done) => {
+  const { pool, redis, screening, catalog, readiness } = dependencies
+
+  app.get(
+    '/health',
+    {
+      schema: {
+        operationId: 'getHealth',
+        tags: ['health'],
+        summary: 'Whether the server is alive',
+        response: { 200: alive },
+      },
+    },
+    () => ({ status: 'ok' as const, unscreened_calls: screening.failures }),
+  )
+
+  app.get(
+    '/ready',
+    {
+      schema: {
+        operationId: 'getReadiness',
+        tags: ['health'],
+        summary: 'Whether the server can take calls, and if not, what is away and why',
+        response: {
+          200: ready,
+          503: { description: 'It cannot', content: { [problemType]: { schema: notReady } } },
+        },
+      },
+    },
+    async (_request, reply) => {
+      const results = await Promise.all([
+        check('postgresql', checkDatabase(pool)),
+        check('redis', checkRedis(redis)),
+        Promise.resolve(checkCatalog(catalog.ready)),
+        readiness(),
+      ])
+      const all = results.flat()
+      const failed = all.filter(({ ok }) => !ok)
+      if (failed.length === 0) return { status: 'ready' as const, checks: all }
+      const detail = failed.map(({ name, detail }) => `${name}: ${detail ?? 'not ready'}`).join('; ')
+      const body = { ...new Problem('not_ready', detail).toJSON(), checks: all }
+      return reply.code(503).type(problemType).send(body)
+    },
+  )
+
+  done()
+}
+
+async function check(name: string, asked: Promise<unknown>): Promise<Check> {
+  try {
+    await asked
+    return { name, ok: true }
+  } catch (error) {
+    return { name, ok: false, detail: (error as Error).message }
+  }
+}
+
+function checkCatalog(ok: boolean): Check {
+  return {
+    name: 'catalog',
+    ok,
+    ...(!ok && { detail: 'tenants, gateways and rates are as they were last read' }),
+  }
+}
