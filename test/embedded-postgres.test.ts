@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { chmod, cp, lstat, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -77,7 +76,7 @@ t.test('the embedded PostgreSQL', async (t) => {
     const postmaster = await postmasterOf(dataDir)
     // A session in a transaction, and no pause: the old one is still there when the new one starts.
     const client = new pg.Client({ connectionString: url })
-    const lost = once(client, 'error')
+    const lost = new Promise((resolve) => client.on('error', resolve))
     await client.connect()
     await client.query('BEGIN')
     await killHard(parent)
@@ -86,6 +85,13 @@ t.test('the embedded PostgreSQL', async (t) => {
     t.equal(commandLine(postmaster), '')
     t.equal((await rows(next.url)).length, 2)
     await next.stop()
+  })
+
+  await t.test('starts although a killed one left an empty pid file', async (t) => {
+    await writeFile(join(dataDir, 'postgres/data/postmaster.pid'), '')
+    const postgres = await startEmbeddedPostgres({ dataDir, log })
+    t.equal((await rows(postgres.url)).length, 2)
+    await postgres.stop()
   })
 
   await t.test('starts although the process id it left behind is somebody else’s by now', async (t) => {

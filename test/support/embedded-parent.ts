@@ -9,7 +9,9 @@ import { startEmbeddedRedis } from '../../src/embedded/redis.js'
 const [dataDir = '', service] = process.argv.slice(2)
 const log = pino({ level: 'silent' })
 const { url } =
-  service === 'redis' ? await startEmbeddedRedis({ dataDir, log }) : await startEmbeddedPostgres({ dataDir, log })
+  service === 'redis'
+    ? await startEmbeddedRedis({ dataDir, log })
+    : await startEmbeddedPostgres({ dataDir, log })
 process.stdout.write(`${url}\n`)
 // Whoever started it ends it.
 process.stdin.resume()

@@ -86,7 +86,10 @@ export async function socketPair(t: Test): Promise<{ near: Socket; far: Socket }
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const far = connect((server.address() as AddressInfo).port, '127.0.0.1')
-  const [[near]] = (await Promise.all([once(server, 'connection'), once(far, 'connect')])) as [[Socket], unknown]
+  const [[near]] = (await Promise.all([once(server, 'connection'), once(far, 'connect')])) as [
+    [Socket],
+    unknown,
+  ]
   server.close()
   far.on('error', () => undefined)
   t.teardown(() => {
@@ -102,12 +105,12 @@ export async function until(isSo: () => boolean): Promise<void> {
 }
 
 setFlagsFromString('--expose-gc')
-const collect = runInNewContext('gc') as () => void
+export const collectGarbage = runInNewContext('gc') as () => void
 
 /** Resolves when nothing holds the object any more; a leak shows as the test's time-out. */
 export async function isCollected(reference: WeakRef<object>): Promise<void> {
   while (reference.deref() !== undefined) {
     await nextTurn()
-    collect()
+    collectGarbage()
   }
 }

@@ -30,9 +30,11 @@ const q850Codes: Readonly<Record<string, number>> = {
   ALLOTTED_TIMEOUT: 16,
 }
 
+const normalClearing = 16
+
 /** `variable_hangup_cause_q850` */
 export function q850Of(cause: string): number {
-  return q850Codes[cause] ?? q850Codes['NORMAL_CLEARING'] ?? 16
+  return q850Codes[cause] ?? normalClearing
 }
 
 /** What a called party answers a call with instead of taking it. */
@@ -79,4 +81,12 @@ const dialStatuses: Readonly<Record<string, string>> = {
 /** `variable_DIALSTATUS`, which is the cause itself where Asterisk has no word for it. */
 export function dialStatusOf(cause: string): string {
   return dialStatuses[cause] ?? cause
+}
+
+/** @param text a cause's name or Q.850 number as a command gives it; anything else is a normal clearing */
+export function causeNamed(text: string | undefined): string {
+  const cause = text?.toUpperCase() ?? ''
+  if (cause in q850Codes) return cause
+  const byNumber = Object.entries(q850Codes).find(([, code]) => code.toString() === cause)
+  return byNumber?.[0] ?? 'NORMAL_CLEARING'
 }

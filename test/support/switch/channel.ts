@@ -1,4 +1,4 @@
-import { Header, Variables } from './headers.js'
+import { Header, type Variables } from './headers.js'
 import { Profile, type ProfileFields } from './profile.js'
 import { templates } from './templates.js'
 
@@ -14,10 +14,14 @@ const stateNumbers: Readonly<Record<ChannelState, number>> = {
 }
 
 /** Variables that a request of the caller's phone renews, the one that acknowledges our answer first. */
-const requestVariables = {
-  tag: 'sip_to_tag',
-  kept: ['sip_from_tag', 'sip_cseq', 'sip_call_id', 'sip_full_via', 'sip_from_display', 'sip_full_from'],
-} as const
+const requestVariables = [
+  'sip_from_tag',
+  'sip_cseq',
+  'sip_call_id',
+  'sip_full_via',
+  'sip_from_display',
+  'sip_full_from',
+]
 
 const codecHeaders = ['Read', 'Write'].flatMap((side) => [
   new Header(`Channel-${side}-Codec-Name`, 'PCMU'),
@@ -96,15 +100,20 @@ export class Channel {
     this.profile.update({ answered: us })
   }
 
+  /** The called side's tag, which the caller's phone has got with our first answer to its call. */
+  tag(): string {
+    const tag = this.variables.get('sip_to_tag') ?? this.uuid.slice(0, 13)
+    this.variables.set('sip_to_tag', tag)
+    return tag
+  }
+
   /** The caller's phone has acknowledged the answer: what its request carried replaces what INVITE did. */
-  acknowledge(tag: string): void {
+  acknowledge(): void {
     const { variables } = this
-    if (variables.get('sip_cseq') !== undefined) return
-    const to = variables.get('sip_full_to') ?? ''
-    variables.set(requestVariables.tag, variables.get(requestVariables.tag) ?? tag)
+    const tag = this.tag()
     variables.set('sip_cseq', '1')
-    variables.renew(...requestVariables.kept)
-    variables.set('sip_full_to', `${to};tag=${variables.get(requestVariables.tag) ?? tag}`)
+    variables.renew(...requestVariables)
+    variables.set('sip_full_to', `${variables.get('sip_full_to') ?? ''};tag=${tag}`)
   }
 
   addAnswerVariables(isBridged: boolean): void {

@@ -65,9 +65,18 @@ function setDurations(channel: Channel): void {
     flow_bill: { from: answered > 0 ? created : 0, to: hungUp },
   }
   // In seconds FreeSWITCH subtracts floored seconds, so they are wrong by up to one.
-  set((name) => (name === 'duration' ? name : `${name}sec`), (from, to) => secondOf(to) - secondOf(from))
-  set((name) => (name === 'duration' ? 'mduration' : `${name}msec`), (from, to) => Math.round((to - from) / 1000))
-  set((name) => (name === 'duration' ? 'uduration' : `${name}usec`), (from, to) => to - from)
+  set(
+    (name) => (name === 'duration' ? name : `${name}sec`),
+    (from, to) => secondOf(to) - secondOf(from),
+  )
+  set(
+    (name) => (name === 'duration' ? 'mduration' : `${name}msec`),
+    (from, to) => Math.round((to - from) / 1000),
+  )
+  set(
+    (name) => (name === 'duration' ? 'uduration' : `${name}usec`),
+    (from, to) => to - from,
+  )
 
   function set(nameOf: (span: string) => string, lengthOf: (from: number, to: number) => number): void {
     for (const [span, { from, to }] of Object.entries(spans))

@@ -119,9 +119,7 @@ export class Profile {
       const value = field === undefined ? constants.get(suffix) : this.#fields[field]
       if (value === undefined) continue
       const isShared = field === undefined || value === 0
-      headers.push(
-        isShared ? sharedHeader(name, value.toString()) : new Header(name, value.toString()),
-      )
+      headers.push(isShared ? sharedHeader(name, value.toString()) : new Header(name, value.toString()))
     }
     return headers
   }

@@ -57,12 +57,7 @@ export function templates(): Templates {
   return (loaded ??= load())
 }
 
-const machineHeaders = [
-  'FreeSWITCH-Hostname',
-  'FreeSWITCH-Switchname',
-  'FreeSWITCH-IPv4',
-  'FreeSWITCH-IPv6',
-]
+const machineHeaders = ['FreeSWITCH-Hostname', 'FreeSWITCH-Switchname', 'FreeSWITCH-IPv4', 'FreeSWITCH-IPv6']
 const originHeaders = ['Event-Calling-File', 'Event-Calling-Function', 'Event-Calling-Line-Number']
 /** Set by the dialplan on its way to `socket`. */
 const dialplanVariables = new Set(['current_application', 'current_application_data', 'socket_host'])

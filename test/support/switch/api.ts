@@ -1,0 +1,143 @@
+import { causeNamed } from './causes.js'
+import type { CallClock } from './clock.js'
+import { finishRecording, startRecording } from './media.js'
+import type { Leg } from './legs.js'
+import { scheduledTime } from './scheduler.js'
+import type { SimulatedSwitch } from './switch.js'
+import { templates } from './templates.js'
+
+interface ApiContext {
+  readonly sw: SimulatedSwitch
+  /** Of the call whose socket asks; without one, that of the call that is named. */
+  readonly clock: CallClock
+}
+
+type ApiCommand = (
+  context: ApiContext,
+  words: readonly string[],
+  argument: string,
+) => string | Promise<string>
+type LegCommand = (leg: Leg, words: readonly string[], context: ApiContext) => string
+
+const commands: ReadonlyMap<string, ApiCommand> = new Map<string, ApiCommand>([
+  ['status', () => templates().status],
+  [
+    'msleep',
+    ({ clock }, [ms = '0']) =>
+      new Promise((resolve) => {
+        clock.after(Number(ms), 'script', () => {
+          resolve('+OK')
+        })
+      }),
+  ],
+  ['sched_api', scheduleApi],
+  ['sched_del', ({ sw }, [name = '']) => `+OK Deleted: ${sw.scheduler.remove(name)}\n`],
+  ['sched_hangup', scheduleHangup],
+  ['uuid_exists', ({ sw }, [uuid = '']) => String(sw.legs.has(uuid))],
+  [
+    'uuid_break',
+    ofLeg((leg) => {
+      leg.session?.signal('break')
+      return '+OK\n'
+    }),
+  ],
+  ['uuid_broadcast', ofLeg(broadcast)],
+  ['uuid_dump', ofLeg(dump)],
+  ['uuid_getvar', ofLeg((leg, [name = '']) => leg.variable(name) ?? '_undef_')],
+  [
+    'uuid_kill',
+    ofLeg((leg, [cause]) => {
+      leg.kill(causeNamed(cause))
+      return '+OK\n'
+    }),
+  ],
+  ['uuid_record', ofLeg(record)],
+  ['uuid_recv_dtmf', ofLeg(receiveDigits)],
+  ['uuid_send_dtmf', ofLeg((leg, [digits = '']) => `+OK ${leg.uuid} sent DTMF ${digits}.\n`)],
+  ['uuid_setvar', ofLeg(setVariable)],
+  ['uuid_transfer', ofLeg(transfer)],
+])
+
+/** Runs an API command as FreeSWITCH answers it; a promise when it takes its time. */
+export function runApi(sw: SimulatedSwitch, clock: CallClock, text: string): string | Promise<string> {
+  const [name = '', ...words] = text.split(' ')
+  const command = commands.get(name)
+  if (command === undefined) return `-ERR ${name} Command not found!\n`
+  return command({ sw, clock }, words, words.join(' '))
+}
+
+function ofLeg(command: LegCommand): ApiCommand {
+  return (context, [uuid = '', ...words]) => {
+    const leg = context.sw.legs.get(uuid)
+    return leg === undefined ? '-ERR No such channel!\n' : command(leg, words, context)
+  }
+}
+
+/** `+SECONDS GROUP COMMAND …` */
+function scheduleApi(
+  { sw, clock }: ApiContext,
+  [time = '', group = '', ...command]: readonly string[],
+): string {
+  const seconds = Number(time.replace(/[+@]/g, ''))
+  const us = time.startsWith('+') ? scheduledTime(clock.now, seconds) : seconds * 1e6
+  const id = sw.scheduler.add(clock, us, group, () => void runApi(sw, clock, command.join(' ')))
+  return `+OK Added: ${id}\n`
+}
+
+function scheduleHangup({ sw, clock }: ApiContext, [time = '', uuid = '', cause]: readonly string[]): string {
+  const leg = sw.legs.get(uuid)
+  if (leg === undefined) return '-ERR No such channel!\n'
+  sw.scheduleHangup(clock, leg, time, cause ?? '')
+  return '+OK\n'
+}
+
+/** Played into the call without ending what runs: nested into it, as an application of its own. */
+function broadcast(leg: Leg, [path = '', side = 'aleg']: readonly string[]): string {
+  if (side !== 'bleg') leg.session?.queue({ kind: 'execute', ...applicationOf(path) })
+  return '+OK Message sent\n'
+}
+
+/** `app::argument`, or something to play. */
+function applicationOf(path: string): { application: string; argument: string } {
+  const [, application, argument] = /^(\w+)::(.*)$/s.exec(path) ?? []
+  return application === undefined
+    ? { application: 'playback', argument: path }
+    : { application, argument: argument ?? '' }
+}
+
+function dump(leg: Leg): string {
+  const { session } = leg
+  if (session === undefined) return '-ERR No such channel!\n'
+  return `${session.sw.events.channelData(session.channel, session.clock.now, []).plainHeaders()}\n`
+}
+
+/** A recording of a relative path is not found again when it is to be stopped (recording `while-bridged`). */
+function record({ session }: Leg, [action = '', path = '']: readonly string[]): string {
+  if (session === undefined) return '-ERR Cannot record session!\n'
+  if (action === 'start') {
+    startRecording(session, path)
+    return '+OK Success\n'
+  }
+  const isRunning = session.recording?.path === path && path.startsWith('/')
+  if (action !== 'stop' || !isRunning) return '-ERR Cannot stop record session!\n'
+  finishRecording(session)
+  return '+OK Success\n'
+}
+
+function receiveDigits(leg: Leg, [digits = '']: readonly string[]): string {
+  leg.receiveDigits(digits)
+  return `+OK ${leg.uuid} received DTMF ${digits}.\n`
+}
+
+function setVariable(leg: Leg, [name = '', ...value]: readonly string[]): string {
+  if (name === '') return '-USAGE: <uuid> <var> [value]\n'
+  leg.setVariable(name, value.join(' '))
+  return '+OK\n'
+}
+
+/** `UUID DESTINATION [DIALPLAN [CONTEXT]]` */
+function transfer({ session }: Leg, [destination = '', , context]: readonly string[]): string {
+  if (session === undefined || destination === '') return '-ERR No such channel!\n'
+  session.transfer({ destination, context: context ?? session.channel.profile.fields.context }, 'bl_xfer')
+  return '+OK\n'
+}

@@ -1,0 +1,133 @@
+import { calledLegChannel } from './called-channel.js'
+import type { Timer } from './clock.js'
+import { parseDialString } from './dial-string.js'
+import { Header } from './headers.js'
+import type { CalledLeg } from './legs.js'
+import { answerChannel } from './media.js'
+import { originate, presentCallee } from './originate.js'
+import { Profile } from './profile.js'
+import type { Session } from './session.js'
+import { frameMs } from './thread.js'
+
+/** The application `bridge`: dials, passes the answer on, lets the two talk, and says how it ended. */
+export async function bridge(session: Session, argument: string): Promise<void> {
+  const leg = await originate(session, parseDialString(argument))
+  if ('uuid' in leg) {
+    // The caller's side is answered a frame after the called one, in every recording.
+    await session.wait([], { us: session.clock.now + frameMs * 1000, kind: 'follow' })
+    if (session.isReady) await talk(session, leg)
+    else leg.end('ORIGINATOR_CANCEL')
+  } else if (session.isReady && !continuesOnFail(session, leg.cause)) session.hangup(leg.cause, 'called')
+}
+
+/** `continue_on_fail`: true, or the causes after which the dialplan goes on. */
+function continuesOnFail(session: Session, cause: string): boolean {
+  const { variables } = session.channel
+  const causes = variables.get('continue_on_fail')?.toUpperCase().split(',') ?? []
+  return variables.isTrue('continue_on_fail') || causes.includes(cause)
+}
+
+async function talk(session: Session, leg: CalledLeg): Promise<void> {
+  const ends = [new Header('Bridge-A-Unique-ID', session.uuid), new Header('Bridge-B-Unique-ID', leg.uuid)]
+  connect(session, leg)
+  session.fire('CHANNEL_BRIDGE', { before: ends })
+  const { variables } = session.channel
+  variables.setAll({
+    bridge_to: leg.uuid,
+    last_bridge_to: leg.uuid,
+    bridge_channel: leg.profile.fields.channelName,
+    bridge_uuid: leg.uuid,
+    last_sent_callee_id_name: leg.profile.fields.calleeIdName,
+    last_sent_callee_id_number: leg.profile.fields.calleeIdNumber,
+  })
+  session.bridgedLeg = leg
+  const timers = partyTimers(session, leg)
+  while (leg.isUp && session.isReady) await session.waitInterruptibly(undefined, ['leg'])
+  for (const timer of timers) timer.cancel()
+  session.bridgedLeg = undefined
+  noteEnd(session, leg)
+  session.fire('CHANNEL_UNBRIDGE', { before: ends })
+  if (variables.isTrue('hangup_after_bridge') && session.isReady)
+    session.hangup(leg.cause ?? 'NORMAL_CLEARING', 'called')
+}
+
+function connect(session: Session, leg: CalledLeg): void {
+  const { channel, clock } = session
+  presentCallee(session, leg)
+  if (!channel.isAnswered) {
+    answerChannel(session, true)
+    channel.variables.set('endpoint_disposition', 'ANSWER')
+  }
+  channel.variables.setAll({ originate_disposition: 'SUCCESS', DIALSTATUS: 'SUCCESS' })
+  channel.variables.renew('originate_causes')
+  channel.variables.unset('originate_signal_bond')
+  channel.variables.set('signal_bond', leg.uuid)
+  channel.callState = 'ACTIVE'
+  channel.profile.update({ bridged: clock.now })
+  // As it is now: of the other leg's end the caller's events never tell.
+  channel.otherLeg = new Profile(leg.profile.fields)
+}
+
+/** What the two parties are scripted to do while they talk; the called one's own hangup is the leg's. */
+function partyTimers(session: Session, leg: CalledLeg): Timer[] {
+  const { callerHangsUpAfterMs, refers } = leg.farEnd
+  const { answered } = leg.profile.fields
+  const timers: Timer[] = []
+  if (callerHangsUpAfterMs !== undefined)
+    timers.push(
+      session.clock.at(answered + callerHangsUpAfterMs * 1000 - frameMs * 1000, 'script', () => {
+        session.hangup('NORMAL_CLEARING', 'caller')
+      }),
+    )
+  if (refers !== undefined)
+    timers.push(
+      session.clock.at(answered + refers.afterMs * 1000, 'script', () => {
+        if (refers.by === 'called') referByCalled(session, refers.to)
+        else referByCaller(session, leg, refers.to)
+      }),
+    )
+  return timers
+}
+
+/** The called phone transfers the caller, whose channel runs the dialplan again. */
+function referByCalled(session: Session, to: string): void {
+  const { channel } = session
+  channel.variables.unset('signal_bond')
+  channel.variables.setAll({
+    'sip_h_Referred-By': '<sip:called@127.0.0.1>',
+    sip_refer_to: `<sip:${to}@127.0.0.1:5060>`,
+  })
+  channel.otherLeg = undefined
+  session.transfer({ destination: to, context: channel.profile.fields.context }, 'bl_xfer')
+}
+
+/** The caller transfers the called leg, which becomes a channel with a dialplan of its own. */
+function referByCaller(session: Session, leg: CalledLeg, to: string): void {
+  const { variables } = session.channel
+  variables.unset('signal_bond')
+  variables.setAll({
+    transfer_disposition: 'recv_replace',
+    transfer_to: `blind:${leg.uuid}`,
+    transfer_destination: `blind:${to}`,
+    transfer_fallback_extension: session.channel.profile.fields.username,
+    endpoint_disposition: 'BLIND_TRANSFER',
+  })
+  const target = { destination: to, context: session.channel.profile.fields.context }
+  session.call.goOnAs(calledLegChannel(session, leg, target), target)
+  session.clock.after(frameMs, 'follow', () => {
+    leg.leave()
+  })
+}
+
+function noteEnd(session: Session, leg: CalledLeg): void {
+  const { variables, hangupCause } = session.channel
+  variables.unset('bridge_to')
+  if (leg.hasLeft) return
+  if (leg.isUp) leg.end(hangupCause ?? 'NORMAL_CLEARING')
+  else {
+    if (leg.hasHungUp) variables.set('sip_hangup_phrase', 'OK')
+    variables.set('last_bridge_hangup_cause', leg.cause)
+    if (leg.hasHungUp) variables.set('last_bridge_proto_specific_hangup_cause', 'sip:200')
+  }
+  variables.set('bridge_hangup_cause', leg.cause)
+}

@@ -1,0 +1,301 @@
+import { randomUUID } from 'node:crypto'
+
+import { q850Of } from './causes.js'
+import { Channel } from './channel.js'
+import { CallClock, type Speed } from './clock.js'
+import type { ServerCommand } from './command-parser.js'
+import type { Action, Destination } from './dialplan.js'
+import type { FiredEvent } from './events.js'
+import type { FarEnd, FarEndChoice } from './far-end.js'
+import { Variables } from './headers.js'
+import type { CalledLeg, LegOutcome } from './legs.js'
+import type { Listener } from './listener.js'
+import { Session, type HangupParty, type TransferTarget } from './session.js'
+import type { SimulatedSwitch } from './switch.js'
+import { templates } from './templates.js'
+
+export interface CallOptions {
+  /** Where the dialplan's `socket` goes; several hosts are tried in turn. */
+  readonly to?: readonly Destination[]
+  /** The dialplan's `sched_hangup` before `socket`. */
+  readonly guardSeconds?: number
+  /** What the dialplan does when the server lets go of the call. Nothing: it is hung up. */
+  readonly nextActions?: readonly Action[]
+  /** The whole dialplan, instead of the three above. */
+  readonly dialplan?: readonly Action[]
+  /** What the dialplan does with the call once it is transferred. The same again unless told. */
+  readonly transferDialplan?: (target: TransferTarget) => readonly Action[]
+  readonly caller: string
+  readonly callerName?: string
+  readonly called: string
+  /** Default `public`. */
+  readonly context?: string
+  /** The SIP profile that the call came in on. Default `internal`. */
+  readonly profile?: string
+  /** As a directory or the dialplan sets them: accountcode, sip_authorized, … */
+  readonly variables?: Readonly<Record<string, string>>
+  /** Default: answers at once and never hangs up. */
+  readonly farEnd?: FarEndChoice
+  /** BYE, or CANCEL before an answer, so long after the call began. */
+  readonly callerHangsUpAfterMs?: number
+  /** What the caller types: one entry for each time that digits are asked for. */
+  readonly digits?: readonly string[]
+  /** How long any file plays. Default 1000. */
+  readonly promptMs?: number
+  /** How long mod_json_cdr holds CHANNEL_HANGUP_COMPLETE back. */
+  readonly finalEventDelayMs?: number
+  /** Default `instant`. */
+  readonly speed?: Speed
+  /** How long a server may be silent before an instant call goes on, real ms. Default 10. */
+  readonly settleMs?: number
+  /** Every event of the call, subscribed to or not. To be read at once. */
+  readonly onEvent?: (event: FiredEvent) => void
+}
+
+/** What became of a call. Times in µs since 1970. */
+export interface CallOutcome {
+  readonly uuid: string
+  readonly cause: string
+  readonly q850Cause: number
+  readonly hungUpBy: HangupParty
+  readonly startedAt: number
+  readonly answeredAt: number | undefined
+  readonly endedAt: number
+  readonly legs: readonly LegOutcome[]
+  readonly connections: readonly ConnectionOutcome[]
+  /** Everything that the server wrote with `${` in it: nothing from outside may ever be among it. */
+  readonly expansions: readonly string[]
+  /** A variable of the channel at its end. */
+  variable(name: string): string | undefined
+}
+
+export interface ConnectionOutcome {
+  readonly destination: Destination
+  /** Whether `connect` came. */
+  readonly wasConnected: boolean
+  /** What the server sent. */
+  readonly commands: readonly ServerCommand[]
+  readonly received: string
+}
+
+const defaultSettleMs = 10
+const defaultPromptMs = 1000
+
+/** One call: what a test or a demonstration holds of it. */
+export class Call {
+  readonly sw: SimulatedSwitch
+  readonly options: CallOptions
+  readonly clock: CallClock
+  readonly session: Session
+  readonly listeners: Listener[] = []
+  readonly expansions: string[] = []
+  /** Sockets that are being opened. */
+  openingCount = 0
+  /** When CHANNEL_HANGUP_COMPLETE has been fired. */
+  readonly hungUp: Promise<void>
+  /** When moreover every socket is closed. */
+  readonly ended: Promise<CallOutcome>
+  readonly #legs: CalledLeg[] = []
+  readonly #following: Promise<void>[] = []
+  readonly #awaited = new Map<string, (() => void)[]>()
+  #digitsGiven = 0
+  #hungUpBy: HangupParty = 'switch'
+  #onAllClosed: (() => void) | undefined
+
+  constructor(sw: SimulatedSwitch, options: CallOptions) {
+    this.sw = sw
+    this.options = options
+    const { speed = 'instant', settleMs = defaultSettleMs } = options
+    this.clock = new CallClock(sw.nowUs(), speed, settleMs)
+    this.session = new Session(this, callerChannel(sw, options, this.clock.now))
+    if (options.callerHangsUpAfterMs !== undefined)
+      this.clock.after(options.callerHangsUpAfterMs, 'script', () => {
+        this.#callerHangsUp()
+      })
+    this.hungUp = this.session.run(this.#actions())
+    this.ended = this.#end()
+  }
+
+  get uuid(): string {
+    return this.session.uuid
+  }
+
+  get isAnswered(): boolean {
+    return this.session.channel.isAnswered
+  }
+
+  get isTalking(): boolean {
+    return this.session.bridgedLeg !== undefined
+  }
+
+  /** The server was connected to and went without a `connect`: the channel waits for ever. */
+  get parked(): boolean {
+    return this.session.isParkedForEver && !this.session.channel.isDown
+  }
+
+  get promptMs(): number {
+    return this.options.promptMs ?? defaultPromptMs
+  }
+
+  /** The caller hangs up now. @param cause unless it is NORMAL_CLEARING, or ORIGINATOR_CANCEL before an answer */
+  hangup(cause?: string): void {
+    this.clock.sync()
+    this.#callerHangsUp(cause)
+  }
+
+  /** The caller types digits now. */
+  dial(digits: string): void {
+    this.clock.sync()
+    this.session.receiveDigits(digits)
+  }
+
+  /** Makes the next thing happen on a `manual` clock. @returns false if there is nothing left to happen */
+  step(): boolean {
+    return this.clock.step()
+  }
+
+  /** @returns when an event of this name is fired next */
+  until(eventName: string): Promise<void> {
+    return new Promise((resolve) => {
+      const waiting = this.#awaited.get(eventName) ?? []
+      this.#awaited.set(eventName, [...waiting, resolve])
+    })
+  }
+
+  /** Cuts the call off without a word, as a switch that dies: nothing more is fired, sockets break. */
+  destroy(): void {
+    this.clock.close()
+    for (const listener of this.listeners) listener.destroy()
+  }
+
+  // What the call's thread and sockets use.
+
+  farEndOf(dialString: string): FarEnd {
+    const { farEnd = { answersAfterMs: 0 } } = this.options
+    return typeof farEnd === 'function' ? farEnd(dialString) : farEnd
+  }
+
+  actionsFor(target: TransferTarget): readonly Action[] {
+    return this.options.transferDialplan?.(target) ?? this.#actions()
+  }
+
+  /** What the caller types when digits are asked for. */
+  nextDigits(): string | undefined {
+    return this.options.digits?.[this.#digitsGiven++]
+  }
+
+  /** Replaces `${…}`: a variable's value; of API commands nothing is run, and nothing is left of them. */
+  expand(session: Session, text: string): string {
+    if (!text.includes('$')) return text
+    return text.replace(/\$\$?\{([^}]*)\}/g, (_, name: string) => session.variable(name) ?? '')
+  }
+
+  noteText(texts: readonly string[]): void {
+    this.expansions.push(...texts.filter((text) => text.includes('${')))
+  }
+
+  noteHangup(session: Session, by: HangupParty): void {
+    if (session === this.session) this.#hungUpBy = by
+  }
+
+  noteLeg(leg: CalledLeg): void {
+    this.#legs.push(leg)
+  }
+
+  noteListener(listener: Listener): void {
+    this.listeners.push(listener)
+  }
+
+  noteClosed(): void {
+    if (this.listeners.every((listener) => listener.isClosed)) this.#onAllClosed?.()
+  }
+
+  noteEvent(name: string): void {
+    const waiting = this.#awaited.get(name)
+    this.#awaited.delete(name)
+    for (const resolve of waiting ?? []) resolve()
+  }
+
+  /** A leg of the call goes on as a channel of its own, and the call ends when that does. */
+  goOnAs(channel: Channel, target: TransferTarget): void {
+    this.#following.push(new Session(this, channel).run(this.actionsFor(target)))
+  }
+
+  #actions(): readonly Action[] {
+    const { dialplan, to = [], guardSeconds, nextActions = [] } = this.options
+    const socket: Action = guardSeconds === undefined ? { socket: to } : { socket: to, guardSeconds }
+    return dialplan ?? [socket, ...nextActions]
+  }
+
+  #callerHangsUp(cause?: string): void {
+    this.session.hangup(cause ?? (this.isAnswered ? 'NORMAL_CLEARING' : 'ORIGINATOR_CANCEL'), 'caller')
+  }
+
+  async #end(): Promise<CallOutcome> {
+    await this.hungUp
+    await Promise.all(this.#following)
+    if (this.listeners.some((listener) => !listener.isClosed))
+      await new Promise<void>((resolve) => {
+        this.#onAllClosed = resolve
+      })
+    this.clock.close()
+    return this.#outcome()
+  }
+
+  #outcome(): CallOutcome {
+    const { channel } = this.session
+    const { fields } = channel.profile
+    const cause = channel.hangupCause ?? ''
+    return {
+      uuid: this.uuid,
+      cause,
+      q850Cause: q850Of(cause),
+      hungUpBy: this.#hungUpBy,
+      startedAt: fields.created,
+      answeredAt: channel.isAnswered ? fields.answered : undefined,
+      endedAt: fields.hungUp,
+      legs: this.#legs.map((leg) => leg.outcome()),
+      connections: this.listeners.map((listener) => ({
+        destination: listener.destination,
+        wasConnected: listener.isConnected,
+        commands: listener.commands,
+        received: listener.received,
+      })),
+      expansions: this.expansions,
+      variable: (name) => channel.variable(name),
+    }
+  }
+}
+
+function callerChannel(sw: SimulatedSwitch, options: CallOptions, now: number): Channel {
+  const { caller, callerName = caller, called, profile = 'internal' } = options
+  const uuid = randomUUID()
+  const sessionId = sw.nextSessionId()
+  const slots = { uuid, caller, callerName, called, sofiaProfile: profile, sessionId, sipId: sessionId }
+  const variables = new Variables(templates().callerLeg({ ...slots, created: now.toString() }))
+  variables.setAll(options.variables ?? {})
+  return new Channel(
+    {
+      direction: 'inbound',
+      logicalDirection: 'inbound',
+      username: caller,
+      callerIdName: callerName,
+      callerIdNumber: caller,
+      origCallerIdName: callerName,
+      origCallerIdNumber: caller,
+      ani: caller,
+      destination: called,
+      uuid,
+      context: options.context ?? 'public',
+      channelName: `sofia/${profile}/${caller}@127.0.0.1:5071`,
+      index: 1,
+      profileCreated: now,
+      created: now,
+      answered: 0,
+      progress: 0,
+      hungUp: 0,
+      bridged: 0,
+    },
+    variables,
+  )
+}

@@ -1,0 +1,224 @@
+import { connect as openSocket, type Socket } from 'node:net'
+
+import { CommandParser, type ServerCommand } from './command-parser.js'
+import { runCommand } from './commands.js'
+import type { Destination } from './dialplan.js'
+import type { FiredEvent } from './events.js'
+import type { Session } from './session.js'
+import { Subscription } from './subscription.js'
+
+/** When in a hangup a socket learns of it, which on FreeSWITCH is a matter of chance. */
+export const noticeStages = ['beforeHangup', 'afterHangup', 'beforeFinal', 'afterFinal'] as const
+export type NoticeStage = (typeof noticeStages)[number]
+
+const goodbye = 'Disconnected, goodbye.\nSee you at ClueCon! http://www.cluecon.com/\n'
+/** How long FreeSWITCH waits for the first command. */
+const firstCommandSeconds = 25
+
+/** One socket to a server, opened by the application `socket`. */
+export class Listener {
+  readonly session: Session
+  readonly destination: Destination
+  readonly subscription = new Subscription()
+  /** What the server wrote, in order. */
+  readonly commands: ServerCommand[] = []
+  isConnected = false
+  isLogging = false
+  /** Undefined: it does not linger; -1: for ever. */
+  lingerSeconds: number | undefined
+  isClosed = false
+  readonly #socket: Socket
+  readonly #parser = new CommandParser()
+  readonly #noticeStage: NoticeStage
+  /** While an API command blocks the socket: what waits for it. */
+  #blocked: { commands: ServerCommand[]; events: string[] } | undefined
+  #out = ''
+  #received = ''
+  #isClosing = false
+
+  /** @returns undefined if nobody listens there */
+  static connect(session: Session, destination: Destination): Promise<Listener | undefined> {
+    const { call } = session
+    call.openingCount++
+    return new Promise((resolve) => {
+      const socket = openSocket({ ...destination, allowHalfOpen: true, noDelay: true })
+      const onRefused = (): void => {
+        call.openingCount--
+        session.clock.sync()
+        resolve(undefined)
+      }
+      socket.once('error', onRefused)
+      socket.once('connect', () => {
+        socket.off('error', onRefused)
+        call.openingCount--
+        session.clock.sync()
+        resolve(new Listener(session, destination, socket))
+      })
+    })
+  }
+
+  private constructor(session: Session, destination: Destination, socket: Socket) {
+    this.session = session
+    this.destination = destination
+    this.#socket = socket
+    this.#noticeStage = session.sw.chooseNoticeStage()
+    session.listeners.add(this)
+    session.sw.listeners.add(this)
+    session.call.noteListener(this)
+    socket.on('data', (chunk) => {
+      this.#onData(chunk)
+    })
+    socket.on('error', () => undefined)
+    socket.on('end', () => {
+      this.close()
+    })
+    socket.on('close', () => {
+      this.#onClose()
+    })
+    session.clock.after(firstCommandSeconds * 1000, 'watchdog', () => {
+      if (this.commands.length === 0) this.close()
+    })
+  }
+
+  /** The bytes that the server wrote, as text. */
+  get received(): string {
+    return this.#received
+  }
+
+  /** Of the socket; with `isFlushed` enough to see that nothing is on its way. */
+  get bytesRead(): number {
+    return this.#socket.bytesRead
+  }
+
+  get bytesWritten(): number {
+    return this.#socket.bytesWritten
+  }
+
+  get isFlushed(): boolean {
+    return this.#out === ''
+  }
+
+  /** The first command was `connect`, or one after it. */
+  connected(): void {
+    this.isConnected = true
+    this.session.signal('connected')
+  }
+
+  /** @param text one reply's headers behind `Reply-Text: `, FreeSWITCH's buffer cut off */
+  reply(text: string): void {
+    this.write(`Content-Type: command/reply\nReply-Text: ${text.slice(0, 511)}\n\n`)
+  }
+
+  apiResponse(body: string): void {
+    const text = body === '' ? '-ERR no reply\n' : body
+    this.write(`Content-Type: api/response\nContent-Length: ${Buffer.byteLength(text)}\n\n${text}`)
+  }
+
+  offer(event: FiredEvent): void {
+    if (this.#isClosing || !this.subscription.wants(event, this.session.uuid)) return
+    const frame = event.frame(this.subscription.format)
+    if (this.#blocked === undefined) this.write(frame)
+    else this.#blocked.events.push(frame)
+  }
+
+  write(text: string): void {
+    if (this.#isClosing) return
+    // One write for all that happens in a turn, as FreeSWITCH's one read shows it.
+    if (this.#out === '')
+      setImmediate(() => {
+        this.#flush()
+      })
+    this.#out += text
+  }
+
+  /** Nothing is read or told until the promise is settled; its text is the API command's output. */
+  block(output: Promise<string>): void {
+    const blocked = { commands: [], events: [] }
+    this.#blocked = blocked
+    void output.then((text) => {
+      this.#blocked = undefined
+      this.apiResponse(text)
+      this.#run(blocked.commands)
+      for (const frame of blocked.events) this.write(frame)
+    })
+  }
+
+  /** The channel is going down; each socket gets to know of it at one of these points. */
+  channelDown(stage: NoticeStage): void {
+    if (stage !== this.#noticeStage) return
+    const { lingerSeconds, session } = this
+    if (lingerSeconds === undefined) {
+      this.close()
+      return
+    }
+    this.write(
+      'Content-Type: text/disconnect-notice\n' +
+        `Controlled-Session-UUID: ${session.uuid}\nContent-Disposition: linger\n` +
+        `Channel-Name: ${session.channel.name}\nLinger-Time: ${lingerSeconds}\nContent-Length: 0\n\n`,
+    )
+    if (lingerSeconds < 0) return
+    session.clock.after(lingerSeconds * 1000, 'watchdog', () => {
+      this.close()
+    })
+  }
+
+  /** Says goodbye and closes, whoever wanted it. Takes the control of a live channel away. */
+  close(saysGoodbye = true): void {
+    if (this.#isClosing) return
+    if (saysGoodbye)
+      this.write(
+        'Content-Type: text/disconnect-notice\n' +
+          `Controlled-Session-UUID: ${this.session.uuid}\nContent-Disposition: disconnect\n` +
+          `Content-Length: ${goodbye.length}\n\n${goodbye}`,
+      )
+    this.#isClosing = true
+    this.#flush()
+    this.#socket.end()
+    this.#leave()
+  }
+
+  destroy(): void {
+    this.#isClosing = true
+    this.#socket.destroy()
+    this.#leave()
+  }
+
+  #onData(chunk: Buffer): void {
+    this.session.clock.sync()
+    this.#received += chunk.toString()
+    this.#run(this.#parser.push(chunk))
+  }
+
+  #run(commands: readonly ServerCommand[]): void {
+    for (const command of commands) {
+      if (this.#isClosing) return
+      if (this.#blocked === undefined) {
+        this.commands.push(command)
+        runCommand(this, command)
+      } else this.#blocked.commands.push(command)
+    }
+  }
+
+  #flush(): void {
+    if (this.#out === '') return
+    if (this.#socket.writable) this.#socket.write(this.#out)
+    this.#out = ''
+  }
+
+  #onClose(): void {
+    this.session.clock.sync()
+    this.#isClosing = true
+    this.#leave()
+    this.isClosed = true
+    this.session.call.noteClosed()
+  }
+
+  #leave(): void {
+    const { session } = this
+    if (!session.listeners.delete(this)) return
+    session.sw.listeners.delete(this)
+    session.sw.openListeners.delete(this)
+    if (!this.isConnected) session.isParkedForEver = true
+    session.release()
+  }
+}
