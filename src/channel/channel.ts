@@ -42,10 +42,10 @@ export class Channel {
       this.#receive(event)
     }
     connection.onDisconnectNotice = () => {
-      this.#lose(new CallerGone())
+      this.#lose()
     }
     void connection.closed().then(() => {
-      this.#lose(new CallerGone('the event socket is closed', { cause: connection.closedBy }))
+      this.#lose('the event socket is closed', { cause: connection.closedBy })
       this.#onOver?.()
     })
   }
@@ -131,19 +131,22 @@ export class Channel {
         return
       }
       case 'CHANNEL_HANGUP':
-        this.#lose(new CallerGone())
+        this.#lose()
         return
       case 'CHANNEL_HANGUP_COMPLETE':
         this.#finalEvent = event
-        this.#lose(new CallerGone())
+        this.#lose()
         this.#onOver?.()
         return
       default:
     }
   }
 
-  #lose(reason: CallerGone): void {
+  /** A hangup is told up to four times over: the error, dear for its stack, is made only for who waits. */
+  #lose(message?: string, options?: ErrorOptions): void {
     this.#isUp = false
+    if (this.#running.size === 0) return
+    const reason = new CallerGone(message, options)
     const running = [...this.#running.values()]
     this.#running.clear()
     for (const { reject } of running) reject(reason)

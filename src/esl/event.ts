@@ -1,17 +1,19 @@
-import { ProtocolError } from './errors.js'
+import { ProtocolError, UnsafeArgument } from './errors.js'
 import { decodePercent, encodePercent, escapeXml, unescapeXml } from './encoding.js'
 
-/** One header: the name as it was written, and its values (more than one for FreeSWITCH's `ARRAY::`). */
-interface Field {
-  name: string
-  values: string[]
-}
+/** One value, or several: FreeSWITCH's `ARRAY::`. */
+type Value = string | readonly string[]
 
 const arrayMark = 'ARRAY::'
 const arraySeparator = '|:'
 /** Where FreeSWITCH keeps an event's body in its JSON form. */
 const jsonBodyKey = '_body'
-const xmlElement = /<([^\s<>/]+)>([^<]*)<\/\1>/g
+const brace = 0x7b
+const comma = 0x2c
+const lengthKey = 'content-length'
+const xmlElement = /<([^\s<>/]+)(?:>([^<]*)<\/\1>|\/>)/g
+/** Up to here V8 copies a part of a string; a longer one keeps the whole string alive. */
+const longestCopiedPart = 12
 
 /**
  * An event of FreeSWITCH: headers, found without regard to case, and perhaps a body.
@@ -20,27 +22,31 @@ const xmlElement = /<([^\s<>/]+)>([^<]*)<\/\1>/g
  * looks into few of them.
  */
 export class Event implements Iterable<[name: string, values: readonly string[]]> {
-  #fields: Map<string, Field> | undefined
+  /** By their names as they were written. Undefined while what was received is not taken apart. */
+  #headers: Map<string, Value> | undefined
   #json: Record<string, unknown> | undefined
-  #source: Buffer | string | undefined
+  #source: Buffer | undefined
   #body: string | undefined
+  /** The names that are there, for finding one in another spelling. */
+  #names: readonly string[] | undefined
 
   constructor(name?: string) {
-    this.#fields = new Map()
-    if (name !== undefined) this.set('Event-Name', name)
+    this.#headers = new Map()
+    if (name !== undefined) this.#headers.set('Event-Name', name)
   }
 
   /** @param source the body of a `text/event-json` frame; @throws ProtocolError (when first read) if it is no JSON object */
   static fromJson(source: Buffer | string): Event {
     const event = new Event()
-    event.#fields = undefined
-    event.#source = source
+    event.#headers = undefined
+    event.#source = typeof source === 'string' ? Buffer.from(source) : source
     return event
   }
 
   /** @param text `Name: percent-encoded value` lines, then perhaps Content-Length, a blank line and a body */
   static fromPlain(text: string): Event {
     const event = new Event()
+    const headers = event.#all()
     const blank = text.indexOf('\n\n')
     const head = blank < 0 ? text : text.slice(0, blank)
     for (const line of head.split('\n')) {
@@ -48,10 +54,9 @@ export class Event implements Iterable<[name: string, values: readonly string[]]
       if (colon <= 0) continue
       const valueStart = line.charCodeAt(colon + 1) === 0x20 ? colon + 2 : colon + 1
       // FreeSWITCH writes Hangup-Cause twice in the final event: a repeated line is no second value.
-      event.set(line.slice(0, colon), splitArray(decodePercent(line.slice(valueStart))))
+      headers.set(line.slice(0, colon), splitArray(decodePercent(copyOf(line.slice(valueStart)))))
     }
-    if (blank >= 0 && event.has('Content-Length') && text.length > blank + 2)
-      event.#body = text.slice(blank + 2)
+    if (blank >= 0 && event.has(lengthKey)) event.#body = text.slice(blank + 2)
     return event
   }
 
@@ -65,11 +70,11 @@ export class Event implements Iterable<[name: string, values: readonly string[]]
       const decoded = decodePercent(unescapeXml(value))
       // Values of one header stand next to each other; apart, it is the same header written again.
       if (name === previous) event.push(name, decoded)
-      else event.set(name, splitArray(decoded))
+      else event.#all().set(name, splitArray(decoded))
       previous = name
     }
-    const body = /<body>([^<]*)<\/body>/.exec(text.slice(headersEnd))?.[1]
-    if (body !== undefined) event.#body = unescapeXml(body)
+    const body = /<body(?:>([^<]*)<\/body>|\/>)/.exec(text.slice(headersEnd))
+    if (body) event.#body = unescapeXml(body[1] ?? '')
     return event
   }
 
@@ -79,7 +84,7 @@ export class Event implements Iterable<[name: string, values: readonly string[]]
   }
 
   get body(): string | undefined {
-    if (this.#fields !== undefined) return this.#body
+    if (this.#headers !== undefined) return this.#body
     const body = this.#parsedJson()[jsonBodyKey]
     return typeof body === 'string' ? body : undefined
   }
@@ -91,52 +96,51 @@ export class Event implements Iterable<[name: string, values: readonly string[]]
 
   /** The header's first value. */
   get(name: string): string | undefined {
-    if (this.#fields === undefined) {
-      const json = this.#parsedJson()
-      if (Object.hasOwn(json, name)) return name === jsonBodyKey ? undefined : valuesOf(json[name])[0]
-    }
-    return this.#all().get(name.toLowerCase())?.values[0]
+    const value = this.#find(name)
+    return typeof value === 'string' ? value : value?.[0]
   }
 
   /**
    * The header's first value without parsing the whole event, where the JSON that FreeSWITCH wrote
-   * allows it: for telling events apart. A value with escapes in it is parsed as always.
+   * allows it: for looking at a few headers. A value with escapes in it is parsed as always.
    */
   peek(name: string): string | undefined {
     const source = this.#source
-    if (source === undefined || this.#json !== undefined) return this.get(name)
+    if (source === undefined) return this.get(name)
     // An unescaped quote before and the colon after can only stand around a key of the object itself.
     const key = `"${name}":"`
     const start = source.indexOf(key)
-    const before = start < 1 ? '' : charAt(source, start - 1)
-    if (before !== '{' && before !== ',') return this.get(name)
+    if (start < 0) return isWithout(source.toString(), name) ? undefined : this.get(name)
+    const before = source[start - 1]
+    if (before !== brace && before !== comma) return this.get(name)
     const from = start + key.length
     const end = source.indexOf('"', from)
-    const value = end < 0 ? '\\' : textOf(source, from, end)
+    const value = end < 0 ? '\\' : source.toString('utf8', from, end)
     return value.includes('\\') ? this.get(name) : value
   }
 
   getAll(name: string): readonly string[] {
-    return this.#all().get(name.toLowerCase())?.values ?? []
+    return listOf(this.#find(name))
   }
 
   has(name: string): boolean {
     return this.get(name) !== undefined
   }
 
-  /** Replaces the header, keeping its place among the others. */
-  set(name: string, value: string | readonly string[]): this {
+  /** Replaces the header, keeping its place among the others; without any value it is deleted. */
+  set(name: string, value: Value): this {
+    const headers = this.#all()
     const values = typeof value === 'string' ? [value] : [...value]
-    const field = this.#all().get(name.toLowerCase())
-    if (field) field.values = values
-    else this.#append(name, values)
+    const [first] = values
+    if (first === undefined) this.delete(name)
+    else headers.set(this.#spelling(name) ?? name, values.length === 1 ? first : values)
+    this.#names = undefined
     return this
   }
 
   /** Adds a value behind those that the header has. */
   push(name: string, value: string): this {
-    this.#append(name, [value])
-    return this
+    return this.set(name, [...this.getAll(name), value])
   }
 
   /** Adds a value before those that the header has. */
@@ -145,19 +149,27 @@ export class Event implements Iterable<[name: string, values: readonly string[]]
   }
 
   delete(name: string): boolean {
-    return this.#all().delete(name.toLowerCase())
+    const headers = this.#all()
+    let spelling = this.#spelling(name)
+    const isThere = spelling !== undefined
+    while (spelling !== undefined) {
+      headers.delete(spelling)
+      this.#names = undefined
+      spelling = this.#spelling(name)
+    }
+    return isThere
   }
 
   *[Symbol.iterator](): Generator<[name: string, values: readonly string[]]> {
-    for (const { name, values } of this.#all().values()) yield [name, values]
+    for (const [name, value] of this.#all()) yield [name, listOf(value)]
   }
 
   /** As FreeSWITCH writes it on the socket: ends with a blank line, or with the body. */
   toPlain(): string {
     let text = ''
-    for (const [name, values] of this) {
-      if (this.#body !== undefined && name.toLowerCase() === 'content-length') continue
-      text += `${name}: ${encodePercent(joinArray(values))}\n`
+    for (const [name, value] of this.#written()) {
+      if (/[\r\n\0:]/.test(name) || name === '') throw unwritable(name)
+      text += `${name}: ${encodePercent(joinArray(value))}\n`
     }
     if (this.#body === undefined) return text + '\n'
     return `${text}Content-Length: ${Buffer.byteLength(this.#body)}\n\n${this.#body}`
@@ -165,11 +177,10 @@ export class Event implements Iterable<[name: string, values: readonly string[]]
 
   toJson(): string {
     const parts: string[] = []
-    for (const [name, values] of this) {
-      parts.push(`${JSON.stringify(name)}:${JSON.stringify(values.length === 1 ? values[0] : values)}`)
-    }
+    for (const [name, value] of this.#written())
+      parts.push(`${JSON.stringify(name)}:${JSON.stringify(value)}`)
     if (this.#body !== undefined) {
-      if (!this.has('Content-Length')) parts.push(`"Content-Length":"${Buffer.byteLength(this.#body)}"`)
+      parts.push(`"Content-Length":"${Buffer.byteLength(this.#body)}"`)
       parts.push(`${JSON.stringify(jsonBodyKey)}:${JSON.stringify(this.#body)}`)
     }
     return `{${parts.join(',')}}`
@@ -177,8 +188,9 @@ export class Event implements Iterable<[name: string, values: readonly string[]]
 
   toXml(): string {
     let text = '<event>\n  <headers>\n'
-    for (const [name, values] of this) {
-      for (const value of values) text += `    <${name}>${escapeXml(encodePercent(value))}</${name}>\n`
+    for (const [name, value] of this.#written()) {
+      if (/[\s\0<>&"'/]/.test(name) || name === '') throw unwritable(name)
+      for (const each of listOf(value)) text += `    <${name}>${escapeXml(encodePercent(each))}</${name}>\n`
     }
     text += '  </headers>\n'
     if (this.#body !== undefined) {
@@ -187,12 +199,35 @@ export class Event implements Iterable<[name: string, values: readonly string[]]
     return text + '</event>'
   }
 
-  #append(name: string, values: readonly string[]): void {
-    const fields = this.#all()
-    const key = name.toLowerCase()
-    const field = fields.get(key)
-    if (field) field.values.push(...values)
-    else fields.set(key, { name, values: [...values] })
+  /** The headers to be written: a body's length is told beside the body, as it is then. */
+  *#written(): Generator<[name: string, value: Value]> {
+    for (const header of this.#all()) {
+      if (this.#body === undefined || header[0].toLowerCase() !== lengthKey) yield header
+    }
+  }
+
+  #find(name: string): Value | undefined {
+    if (this.#headers === undefined) {
+      const json = this.#parsedJson()
+      const key = Object.hasOwn(json, name) ? name : this.#spelling(name)
+      return key === undefined || key === jsonBodyKey ? undefined : valueOf(json[key])
+    }
+    const value = this.#headers.get(name)
+    if (value !== undefined) return value
+    const key = this.#spelling(name)
+    return key === undefined ? undefined : this.#headers.get(key)
+  }
+
+  /** How the name is written here: as it was asked for, before any other. */
+  #spelling(name: string): string | undefined {
+    this.#names ??= this.#headers ? [...this.#headers.keys()] : Object.keys(this.#parsedJson())
+    const lowerCase = name.toLowerCase()
+    let found: string | undefined
+    for (const candidate of this.#names) {
+      if (candidate === name) return name
+      if (candidate.length === name.length && candidate.toLowerCase() === lowerCase) found = candidate
+    }
+    return found
   }
 
   #parsedJson(): Record<string, unknown> {
@@ -212,38 +247,53 @@ export class Event implements Iterable<[name: string, values: readonly string[]]
     return this.#json
   }
 
-  #all(): Map<string, Field> {
-    if (this.#fields === undefined) {
-      const json = this.#parsedJson()
-      this.#fields = new Map()
-      for (const [name, value] of Object.entries(json)) {
-        if (name === jsonBodyKey) this.#body = typeof value === 'string' ? value : undefined
-        else this.#append(name, valuesOf(value))
+  #all(): Map<string, Value> {
+    if (this.#headers === undefined) {
+      const headers = new Map<string, Value>()
+      for (const [name, json] of Object.entries(this.#parsedJson())) {
+        const value = valueOf(json)
+        if (name === jsonBodyKey) this.#body = typeof json === 'string' ? json : undefined
+        else if (value !== undefined) headers.set(name, value)
       }
-      this.#json = undefined
+      this.#headers = headers
+      this.#json = this.#names = undefined
     }
-    return this.#fields
+    return this.#headers
   }
 }
 
-function valuesOf(value: unknown): string[] {
-  if (typeof value === 'string') return [value]
-  if (Array.isArray(value)) return value.flatMap(valuesOf)
-  return [value === null || value === undefined ? '' : JSON.stringify(value)]
+function valueOf(json: unknown): Value | undefined {
+  if (typeof json === 'string') return json
+  if (!Array.isArray(json)) return json === null || json === undefined ? '' : JSON.stringify(json)
+  const values = json.flatMap((each) => listOf(valueOf(each)))
+  return values.length === 0 ? undefined : values
 }
 
-function splitArray(value: string): string[] {
-  return value.startsWith(arrayMark) ? value.slice(arrayMark.length).split(arraySeparator) : [value]
+function listOf(value: Value | undefined): readonly string[] {
+  if (value === undefined) return []
+  return typeof value === 'string' ? [value] : value
 }
 
-function joinArray(values: readonly string[]): string {
-  return values.length === 1 ? (values[0] ?? '') : arrayMark + values.join(arraySeparator)
+function splitArray(value: string): Value {
+  return value.startsWith(arrayMark) ? value.slice(arrayMark.length).split(arraySeparator) : value
 }
 
-function charAt(source: Buffer | string, index: number): string {
-  return typeof source === 'string' ? source.charAt(index) : String.fromCharCode(source[index] ?? 0)
+function joinArray(value: Value): string {
+  if (typeof value === 'string') return value
+  return value.length === 1 ? (value[0] ?? '') : arrayMark + value.join(arraySeparator)
 }
 
-function textOf(source: Buffer | string, from: number, to: number): string {
-  return typeof source === 'string' ? source.slice(from, to) : source.toString('utf8', from, to)
+/** Whether no header of this JSON can have the name, in any case and with no escape: told without parsing. */
+function isWithout(json: string, name: string): boolean {
+  if (!/^[\w-]+$/.test(name) || json.includes('\\u')) return false
+  return !json.toLowerCase().includes(`"${name.toLowerCase()}"`)
+}
+
+/** One value of a plain event may outlive the 7 kB that it came in. */
+function copyOf(value: string): string {
+  return value.length > longestCopiedPart ? (' ' + value).slice(1) : value
+}
+
+function unwritable(name: string): UnsafeArgument {
+  return new UnsafeArgument(`a header's name that this format cannot carry: ${JSON.stringify(name)}`)
 }

@@ -157,16 +157,11 @@ export class Listener {
     const { remoteAddress } = connection
     let callUuid: string | undefined
     try {
-      const channel = await this.#handshake(connection)
-      callUuid = channel.get('Unique-ID') ?? ''
-      this.#connections.set(connection, callUuid)
-      const isOverCapacity = this.#calls >= this.#options.maxCalls && !this.#options.isKnownCall?.(channel)
-      this.#calls++
-      try {
-        await this.#options.onCall({ connection, channel, isOverCapacity })
-      } finally {
-        this.#calls--
-      }
+      await this.#handshake(connection).then((channel) => {
+        callUuid = channel.get('Unique-ID') ?? ''
+        this.#connections.set(connection, callUuid)
+        return this.#handOver(connection, channel)
+      })
     } catch (error) {
       this.#report(error, callUuid === undefined ? { remoteAddress } : { remoteAddress, callUuid })
     }
@@ -174,6 +169,15 @@ export class Listener {
     if (closedBy !== undefined && !(closedBy instanceof Released)) {
       this.#report(closedBy, callUuid === undefined ? { remoteAddress } : { remoteAddress, callUuid })
     }
+  }
+
+  /** Not async: the channel's data must not live as long as the call does. */
+  #handOver(connection: Connection, channel: Event): Promise<void> {
+    const isOverCapacity = this.#calls >= this.#options.maxCalls && !this.#options.isKnownCall?.(channel)
+    this.#calls++
+    return this.#options.onCall({ connection, channel, isOverCapacity }).finally(() => {
+      this.#calls--
+    })
   }
 
   /** All of it in one write: what follows `connect` is read only after its reply is written. */

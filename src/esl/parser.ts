@@ -40,6 +40,8 @@ export class FrameParser {
   #end = 0
   /** How far the buffer was searched for the blank line. */
   #searched = 0
+  /** How many bytes the frame at the start has, once its head was read: a body may come in many chunks. */
+  #frameBytes = 0
   #isPaused = false
   #isParsing = false
 
@@ -80,14 +82,14 @@ export class FrameParser {
 
   #append(chunk: Buffer): void {
     const pending = this.pendingBytes
+    if (pending + chunk.length > this.#limits.maxBacklogBytes) {
+      throw new ProtocolError(`more than ${this.#limits.maxBacklogBytes} bytes wait to be read`)
+    }
     if (pending === 0) {
       this.#buffer = chunk
       this.#start = this.#searched = 0
       this.#end = chunk.length
       return
-    }
-    if (pending + chunk.length > this.#limits.maxBacklogBytes) {
-      throw new ProtocolError(`more than ${this.#limits.maxBacklogBytes} bytes wait to be read`)
     }
     if (this.#end + chunk.length > this.#buffer.length) this.#grow(pending + chunk.length)
     chunk.copy(this.#buffer, this.#end)
@@ -122,31 +124,34 @@ export class FrameParser {
   }
 
   #parseFrame(): boolean {
+    if (this.pendingBytes < this.#frameBytes) return false
     const { maxHeadBytes, maxBodyBytes } = this.#limits
-    const unread = this.#buffer.subarray(0, this.#end)
+    const unread = this.#end === this.#buffer.length ? this.#buffer : this.#buffer.subarray(0, this.#end)
     const from = Math.max(this.#start, this.#searched - 1)
     const blank = unread.indexOf(blankLine, from, 'latin1')
-    if ((blank < 0 ? this.#end : blank) - this.#start > maxHeadBytes) {
+    // Without the blank line, the last byte may still be the first half of it.
+    if ((blank < 0 ? this.#end - 1 : blank) - this.#start > maxHeadBytes) {
       throw new ProtocolError(`a head of more than ${maxHeadBytes} bytes`)
     }
     if (blank < 0) {
+      if (unread.includes(0, from)) throw new ProtocolError('binary bytes where a head should be')
       this.#searched = this.#end
       return false
     }
     const head = unread.toString('utf8', this.#start, blank)
-    const contentType = headerOf(head, 'content-type')
+    const { contentType, contentLength } = framingOf(head)
     if (contentType === undefined) throw new ProtocolError('a frame without Content-Type')
-    const length = bodyLength(head, contentType)
+    const length = bodyLength(contentType, contentLength)
     if (length > maxBodyBytes) throw new ProtocolError(`a body of ${length} bytes, more than ${maxBodyBytes}`)
     const bodyStart = blank + blankLine.length
     if (bodyStart + length > this.#end) {
       this.#searched = blank
-      const missing = bodyStart + length - this.#end
-      if (bodyStart + length > this.#buffer.length) this.#grow(this.pendingBytes + missing)
+      this.#frameBytes = bodyStart + length - this.#start
       return false
     }
     const frameStart = this.#start
     this.#start = this.#searched = bodyStart + length
+    this.#frameBytes = 0
     const body = length === 0 ? empty : unread.subarray(bodyStart, bodyStart + length)
     if (!this.#onFrame({ contentType, head, body })) {
       this.#start = this.#searched = frameStart
@@ -159,8 +164,7 @@ export class FrameParser {
 /** Frames of these types have a body, always. */
 const hasBody = /^(?:api\/response|text\/event-.*|log\/data)$/
 
-function bodyLength(head: string, contentType: string): number {
-  const text = headerOf(head, 'content-length')
+function bodyLength(contentType: string, text: string | undefined): number {
   if (text === undefined) {
     if (hasBody.test(contentType)) throw new ProtocolError(`a ${contentType} frame without Content-Length`)
     return 0
@@ -169,23 +173,58 @@ function bodyLength(head: string, contentType: string): number {
   return Number(text)
 }
 
+interface Framing {
+  readonly contentType: string | undefined
+  readonly contentLength: string | undefined
+}
+
+const typeName = 'content-type'
+const lengthName = 'content-length'
+
+/** Both headers in one pass: the reply to `connect` has some 160 lines. */
+function framingOf(head: string): Framing {
+  let contentType: string | undefined
+  let contentLength: string | undefined
+  for (let start = 0; start < head.length;) {
+    const end = lineEnd(head, start)
+    if (isHeader(head, start, typeName)) {
+      contentType = agreed(contentType, head.slice(start + typeName.length + 1, end).trim())
+    } else if (isHeader(head, start, lengthName)) {
+      contentLength = agreed(contentLength, head.slice(start + lengthName.length + 1, end).trim())
+    }
+    start = end + 1
+  }
+  return { contentType, contentLength }
+}
+
+/** A frame that says two things about where it ends could be cut at the wrong place. */
+function agreed(before: string | undefined, value: string): string {
+  if (before !== undefined && before !== value) throw new ProtocolError('two framing headers that differ')
+  return value
+}
+
 /**
  * A header of a frame's head, as it was written (no percent-decoding), or undefined.
  * @param name in lower case
  */
 export function headerOf(head: string, name: string): string | undefined {
-  let start = 0
-  while (start < head.length) {
-    let end = head.indexOf('\n', start)
-    if (end < 0) end = head.length
-    // Told apart by the colon's place first: the reply to `connect` has some 160 lines.
-    if (
-      head.charCodeAt(start + name.length) === 0x3a &&
-      head.slice(start, start + name.length).toLowerCase() === name
-    ) {
-      return head.slice(start + name.length + 1, end).trim()
-    }
+  for (let start = 0; start < head.length;) {
+    const end = lineEnd(head, start)
+    if (isHeader(head, start, name)) return head.slice(start + name.length + 1, end).trim()
     start = end + 1
   }
   return undefined
+}
+
+function lineEnd(head: string, start: number): number {
+  const end = head.indexOf('\n', start)
+  return end < 0 ? head.length : end
+}
+
+/** Told apart by the colon's place first. */
+function isHeader(head: string, start: number, name: string): boolean {
+  return (
+    head.charCodeAt(start + name.length) === 0x3a &&
+    head.slice(start, start + name.length).toLowerCase() === name
+  )
 }
