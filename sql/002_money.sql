@@ -1,10 +1,10 @@
 -- Σ ledger.amount of a tenant is its balance, always: both are written by one transaction or neither is.
 
--- A table of its own, not columns of `tenants`: it changes with every call, and nobody who
--- edits a tenant shall wait for it. Half of each page stays free so that an update finds room beside
--- the old row and touches no index (HOT).
+-- A table of its own, not columns of `tenants`: it changes with every call, and nobody who edits a tenant
+-- shall wait for it. It goes with its tenant, which the ledger allows while it has no line. Half of each page
+-- stays free so that an update finds room beside the old row and touches no index (HOT).
 CREATE TABLE balances (
-  tenant_id text PRIMARY KEY REFERENCES tenants,
+  tenant_id text PRIMARY KEY REFERENCES tenants ON DELETE CASCADE,
   balance numeric(24, 6) NOT NULL DEFAULT 0 CHECK (balance < 'NaN'),
   -- Held for calls in progress; what may still be spent is balance - reserved.
   reserved numeric(24, 6) NOT NULL DEFAULT 0 CHECK (reserved >= 0 AND reserved < 'NaN'),

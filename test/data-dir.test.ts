@@ -74,6 +74,6 @@ t.test('a folder that cannot be used is named', async (t) => {
   await writeFile(join(dir, 'file'), '')
   await t.rejects(holdDataDir(join(dir, 'file')), {
     name: 'ServiceError',
-    message: new RegExp(`^DATA_DIR ${join(dir, 'file')} cannot be used: EEXIST`),
+    message: new RegExp(`^DATA_DIR ${join(dir, 'file')} cannot be used: ENOTDIR`),
   })
 })

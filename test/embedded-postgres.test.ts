@@ -106,12 +106,12 @@ t.test('the embedded PostgreSQL', async (t) => {
     const postgres = await startEmbeddedPostgres({ dataDir, log })
     const postmaster = await postmasterOf(dataDir)
     process.kill(postmaster, 'SIGKILL')
-    for (;;) {
-      const again = await rows(postgres.url).catch(() => undefined)
-      if (again === undefined) continue
-      t.equal(again.length, 2)
-      break
-    }
+    const isBack = (): Promise<boolean> =>
+      rows(postgres.url).then(
+        (again) => again.length === 2,
+        () => false,
+      )
+    t.ok(await waitUntil(isBack, 30_000), 'with its rows')
     t.not(await postmasterOf(dataDir), postmaster)
     await postgres.stop()
   })

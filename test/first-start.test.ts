@@ -9,8 +9,8 @@ import { testDatabase } from './support/services.js'
 t.test('an empty database gets the demo tenant, once, whoever starts', async (t) => {
   const { pool } = await testDatabase(t)
   // Back to before the first start.
-  await pool.query(`ALTER TABLE ledger DISABLE TRIGGER ALL; TRUNCATE tenants, decks CASCADE`)
-  await pool.query(`ALTER TABLE ledger ENABLE TRIGGER ALL`)
+  await pool.query(`ALTER TABLE ledger DISABLE TRIGGER USER; TRUNCATE tenants, decks CASCADE`)
+  await pool.query(`ALTER TABLE ledger ENABLE TRIGGER USER`)
   const seeded = await Promise.all([seedDemo(pool), seedDemo(pool), seedDemo(pool)])
   t.same(seeded.toSorted(), [false, false, true])
   t.equal(await seedDemo(pool), false)

@@ -118,7 +118,7 @@ t.test('the tables themselves refuse what must never be', async (t) => {
     ['a ledger line that is changed', `UPDATE ledger SET amount = 1`, 'P0001'],
     ['a ledger line that is deleted', `DELETE FROM ledger`, 'P0001'],
     ['an empty ledger', `TRUNCATE ledger`, 'P0001'],
-    ['a tenant with a balance that is deleted', `DELETE FROM tenants`, '23503'],
+    ['a tenant with a ledger that is deleted', `DELETE FROM tenants`, '23503'],
     ['a top-up that takes', `INSERT INTO ledger VALUES (DEFAULT, 'demo', 'topup', -1, 0, '')`, '23514'],
     [
       'a line that changes nothing',
@@ -133,4 +133,16 @@ t.test('the tables themselves refuse what must never be', async (t) => {
     ],
   ]
   for (const [why, statement, code] of table) await t.rejects(pool.query(statement), { code }, why)
+})
+
+t.test('a tenant that never had any money can be deleted, with all that is its own', async (t) => {
+  await pool.query(`INSERT INTO tenants (id, name, country, currency) VALUES ('new', 'New', 'VN', 'VND')`)
+  await pool.query(
+    `INSERT INTO extensions VALUES ('new', '1'); INSERT INTO accounts VALUES ('new', 'new', '1')`,
+  )
+  await pool.query(`DELETE FROM tenants WHERE id = 'new'`)
+  const { rowCount } = await pool.query(
+    `SELECT tenant_id FROM balances WHERE tenant_id = 'new' UNION SELECT tenant_id FROM accounts WHERE code = 'new'`,
+  )
+  t.equal(rowCount, 0)
 })

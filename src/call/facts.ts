@@ -13,6 +13,11 @@ export interface ChannelFacts {
   readonly isAnonymous: boolean
   /** DNIS as it came. */
   readonly calledNumber: string
+  /**
+   * The channel's name holds line breaks (a SIP user part may, percent-encoded): FreeSWITCH writes it raw
+   * into its linger notice, where it could forge further frames, the final event among them.
+   */
+  readonly couldForge: boolean
   readonly accountCode: string | undefined
   readonly authUser: string | undefined
   readonly authRealm: string | undefined
@@ -42,6 +47,7 @@ export function channelFacts(channel: Event): ChannelFacts {
     isAnonymous:
       anonymousNames.has(callerNumber.toLowerCase()) || channel.get('Caller-Privacy-Hide-Number') === 'true',
     calledNumber: channel.get('Caller-Destination-Number') ?? '',
+    couldForge: /[\r\n]/.test(channel.get('Channel-Name') ?? ''),
     accountCode: channel.get('variable_accountcode'),
     authUser: channel.get('variable_sip_auth_username'),
     authRealm: channel.get('variable_sip_auth_realm'),

@@ -86,6 +86,7 @@ export class Session implements Call {
 
   async #converse(): Promise<void> {
     try {
+      if (this.#facts.couldForge) await this.#refuseForger()
       if (this.#isOverCapacity && !this.#identity.isEmergency) await this.#refuseForCapacity()
       if (this.#identity.tenant === undefined) await this.refuse('UNALLOCATED_NUMBER', this.#nobodys())
       await this.#screen()
@@ -114,7 +115,10 @@ export class Session implements Call {
     const name = this.#facts.socketPath
     const route = name === undefined || name === '' ? defaultRoute : routes.get(name)
     if (route === undefined)
-      return this.refuse('NO_ROUTE_DESTINATION', `the dialplan names an unknown route: ${name}`)
+      return this.refuse(
+        'NO_ROUTE_DESTINATION',
+        `the dialplan names an unknown route: ${JSON.stringify(name)}`,
+      )
     this.#route = route.name
     return route
   }
@@ -122,7 +126,8 @@ export class Session implements Call {
   async #record(finalEvent: Event | undefined): Promise<void> {
     if (finalEvent === undefined) {
       this.#legs.close(this.#lastHeardAt)
-      this.log.warn('the final event did not come: billed to the last sign of life')
+      if (!this.#facts.couldForge)
+        this.log.warn('the final event did not come: billed to the last sign of life')
     }
     const record = callRecord({
       facts: this.#facts,
@@ -213,6 +218,14 @@ export class Session implements Call {
     this.#refusal = why
     await this.hangup(cause)
     throw new Refused(why)
+  }
+
+  async #refuseForger(): Promise<never> {
+    this.#refusal = "the channel's name holds line breaks: it could forge events"
+    this.#ending = { cause: 'CALL_REJECTED', by: 'server' }
+    this.log.warn({ caller: this.#facts.callerNumber }, this.#refusal)
+    await this.channel.hangupUnheard('CALL_REJECTED')
+    throw new Refused(this.#refusal)
   }
 
   async #refuseForCapacity(): Promise<never> {

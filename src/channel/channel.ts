@@ -76,11 +76,17 @@ export class Channel {
     const first =
       Object.keys(variables).length === 0 ? [] : [command.execute('multiset', multisetArgument(variables))]
     const complete = await this.#execute('bridge', to, first)
-    const disposition = complete.peek('variable_originate_disposition') ?? ''
+    const disposition = causeIn(complete, 'variable_originate_disposition')
     const isConnected = disposition === 'SUCCESS'
-    const farEndCause =
-      complete.peek('variable_last_bridge_hangup_cause') ?? complete.peek('variable_bridge_hangup_cause')
-    return { isConnected, cause: isConnected ? (farEndCause ?? 'NORMAL_CLEARING') : disposition }
+    const hangup =
+      causeIn(complete, 'variable_last_bridge_hangup_cause') ??
+      causeIn(complete, 'variable_bridge_hangup_cause')
+    return {
+      isConnected,
+      cause: isConnected
+        ? (hangup ?? 'NORMAL_CLEARING')
+        : (disposition ?? hangup ?? 'NORMAL_TEMPORARY_FAILURE'),
+    }
   }
 
   /** Answers the caller's INVITE with a SIP status, which ends the call. */
@@ -90,6 +96,13 @@ export class Channel {
 
   async hangup(cause: string): Promise<void> {
     await this.#send(command.hangup(cause))
+  }
+
+  /** Ends the call and listens to nothing that the switch may say after it. */
+  async hangupUnheard(cause: string): Promise<void> {
+    const replies = this.#connection.sendAll([command.nolinger(), command.hangup(cause)])
+    await Promise.all(replies)
+    this.#connection.close()
   }
 
   /** Takes off what the dialplan scheduled for this channel before `socket` (recording guard-cancelled). */
@@ -171,6 +184,12 @@ export class Channel {
     if (!this.#isUp) throw new CallerGone()
     await this.#connection.send(what)
   }
+}
+
+/** A dial string that never became a leg leaves `failure` there, which is no cause to hang up with. */
+function causeIn(event: Event, variable: string): string | undefined {
+  const cause = event.peek(variable)
+  return cause !== undefined && /^[A-Z0-9_]+$/.test(cause) ? cause : undefined
 }
 
 const variableName = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/

@@ -23,7 +23,8 @@ export function openPool(url: string, { max, log }: PoolOptions): pg.Pool {
     keepAlive: true,
   })
   // A connection that breaks while nobody uses it is taken out of the pool; the next query opens another.
-  pool.on('error', (error) => log?.warn({ err: error }, 'an idle PostgreSQL connection broke'))
+  // Its reason only: the error carries the whole client.
+  pool.on('error', (error) => log?.warn({ reason: error.message }, 'an idle PostgreSQL connection broke'))
   // One that breaks in the hands of its user rejects what is asked of it; without a listener its event, which
   // comes besides, would end the process.
   pool.on('connect', (client) => client.on('error', () => undefined))
@@ -105,8 +106,11 @@ export async function inTransaction<T>(
       isBroken = false
       return result
     } catch (error) {
-      await client.query('ROLLBACK')
-      isBroken = false
+      // Over a broken connection there is nothing to roll back, and `error` says why.
+      await client.query('ROLLBACK').then(
+        () => (isBroken = false),
+        () => undefined,
+      )
       throw error
     }
   } finally {

@@ -17,7 +17,11 @@ const migrationsFolder = fileURLToPath(new URL('sql/', projectRoot))
  *   one fails; its message is for the operator
  */
 export async function migrateDatabase(url: string, folder: string = migrationsFolder): Promise<string[]> {
-  const client = new pg.Client({ connectionString: url, application_name: 'linger migrations' })
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: 'linger migrations',
+    connectionTimeoutMillis: 5_000,
+  })
   // The query that was running rejects; the event that comes besides must not end the process.
   client.on('error', () => undefined)
   await client.connect()

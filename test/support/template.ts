@@ -8,7 +8,9 @@ import { seedDemo } from '../../src/store/seed.js'
 /** Makes the database that each test's database is a copy of, migrated and seeded; answers its name. */
 export async function makeTemplate(adminUrl: string): Promise<string> {
   const name = `linger_template_${randomBytes(8).toString('hex')}`
-  await inDatabase(adminUrl, (client) => client.query(`CREATE DATABASE ${name}`))
+  await inDatabase(adminUrl, (client) =>
+    client.query(`CREATE DATABASE ${name} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'`),
+  )
   const url = new URL(adminUrl)
   url.pathname = `/${name}`
   await migrateDatabase(url.href)

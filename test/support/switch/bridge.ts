@@ -1,23 +1,31 @@
 import { calledLegChannel } from './called-channel.js'
 import type { Timer } from './clock.js'
 import { parseDialString } from './dial-string.js'
-import { Header } from './headers.js'
+import { Header, type HeaderValue } from './headers.js'
 import type { CalledLeg } from './legs.js'
 import { answerChannel } from './media.js'
-import { originate, presentCallee } from './originate.js'
+import { causesOf, noteFailure, originate, presentCallee } from './originate.js'
 import { Profile } from './profile.js'
 import type { Session } from './session.js'
 import { frameMs } from './thread.js'
 
 /** The application `bridge`: dials, passes the answer on, lets the two talk, and says how it ended. */
 export async function bridge(session: Session, argument: string): Promise<void> {
-  const leg = await originate(session, parseDialString(argument))
-  if ('uuid' in leg) {
-    // The caller's side is answered a frame after the called one, in every recording.
-    await session.wait([], { us: session.clock.now + frameMs * 1000, kind: 'follow' })
-    if (session.isReady) await talk(session, leg)
-    else leg.end('ORIGINATOR_CANCEL')
-  } else if (session.isReady && !continuesOnFail(session, leg.cause)) session.hangup(leg.cause, 'called')
+  const { legs, answered, cause } = await originate(session, parseDialString(argument))
+  if (answered === undefined) {
+    noteFailure(session, legs, cause)
+    if (session.isReady && !continuesOnFail(session, cause)) session.hangup(cause, 'called')
+    return
+  }
+  // The caller's side is answered a frame after the called one, in every recording.
+  await session.wait([], { us: session.clock.now + frameMs * 1000, kind: 'follow' })
+  if (session.isReady) {
+    connect(session, answered, causesOf(legs))
+    await talk(session, answered)
+  } else {
+    answered.end('ORIGINATOR_CANCEL')
+    noteFailure(session, legs, 'ORIGINATOR_CANCEL')
+  }
 }
 
 /** `continue_on_fail`: true, or the causes after which the dialplan goes on. */
@@ -29,7 +37,6 @@ function continuesOnFail(session: Session, cause: string): boolean {
 
 async function talk(session: Session, leg: CalledLeg): Promise<void> {
   const ends = [new Header('Bridge-A-Unique-ID', session.uuid), new Header('Bridge-B-Unique-ID', leg.uuid)]
-  connect(session, leg)
   session.fire('CHANNEL_BRIDGE', { before: ends })
   const { variables } = session.channel
   variables.setAll({
@@ -51,15 +58,18 @@ async function talk(session: Session, leg: CalledLeg): Promise<void> {
     session.hangup(leg.cause ?? 'NORMAL_CLEARING', 'called')
 }
 
-function connect(session: Session, leg: CalledLeg): void {
+function connect(session: Session, leg: CalledLeg, causes: HeaderValue): void {
   const { channel, clock } = session
   presentCallee(session, leg)
   if (!channel.isAnswered) {
     answerChannel(session, true)
     channel.variables.set('endpoint_disposition', 'ANSWER')
   }
-  channel.variables.setAll({ originate_disposition: 'SUCCESS', DIALSTATUS: 'SUCCESS' })
-  channel.variables.renew('originate_causes')
+  channel.variables.setAll({
+    originate_disposition: 'SUCCESS',
+    DIALSTATUS: 'SUCCESS',
+    originate_causes: causes,
+  })
   channel.variables.unset('originate_signal_bond')
   channel.variables.set('signal_bond', leg.uuid)
   channel.callState = 'ACTIVE'

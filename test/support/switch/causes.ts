@@ -28,6 +28,9 @@ const q850Codes: Readonly<Record<string, number>> = {
   // FreeSWITCH's own, above Q.850: `hangup_cause_q850` reads 16 for these in the recordings.
   ORIGINATOR_CANCEL: 16,
   ALLOTTED_TIMEOUT: 16,
+  USER_NOT_REGISTERED: 16,
+  GATEWAY_DOWN: 16,
+  INVALID_GATEWAY: 16,
 }
 
 const normalClearing = 16

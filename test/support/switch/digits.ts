@@ -1,6 +1,5 @@
-import { playedMs, setPlayed } from './media.js'
+import { play } from './media.js'
 import type { Session } from './session.js'
-import type { Wake } from './thread.js'
 
 /** The argument of `play_and_get_digits`. */
 interface Collection {
@@ -43,44 +42,39 @@ export async function playAndGetDigits(session: Session, argument: string): Prom
     session.clock.after(typingMs, 'script', () => {
       session.receiveDigits(typed)
     })
-  for (let left = collection.tries; left > 0 && session.isReady; left--) {
-    if (await collect(session, collection)) return
+  for (let left = collection.tries; left > 0; left--) {
+    const result = await collect(session, collection)
+    if (result === 'success') return
     variables.set('read_result', 'failure')
-    if (session.isReady && (await playUntilDigit(session, invalid)) === 'break') return
+    if (result === 'gone') return
+    await playUntilDigit(session, invalid)
   }
 }
 
-/** One try. @returns whether valid digits came */
-async function collect(session: Session, collection: Collection): Promise<boolean> {
-  const { variables } = session.channel
-  let wake = await playUntilDigit(session, collection.prompt)
-  if (wake === 'break') return true
+/** One try. @returns whether valid digits came, or that there is no caller to give any */
+async function collect(session: Session, collection: Collection): Promise<'success' | 'failure' | 'gone'> {
+  const { min, max, terminators, pattern, timeoutMs, digitTimeoutMs } = collection
+  await playUntilDigit(session, collection.prompt)
   let digits = ''
   let terminator = ''
-  let waitMs = collection.timeoutMs
-  while (digits.length < collection.max && terminator === '') {
-    if (session.pendingDigits === '') wake = await session.waitInterruptibly(waitMs * 1000, ['digits'])
-    if (session.pendingDigits === '') break
-    const [digit = ''] = session.pendingDigits
+  while (digits.length < max && terminator === '') {
+    const waitMs = digits === '' ? timeoutMs : digitTimeoutMs
+    if (session.pendingDigits === '') await session.waitInterruptibly(waitMs * 1000, ['digits'])
+    const [digit] = session.pendingDigits
+    if (digit === undefined) break
     session.pendingDigits = session.pendingDigits.slice(1)
-    if (collection.terminators.includes(digit)) terminator = digit
+    if (terminators.includes(digit)) terminator = digit
     else digits += digit
-    waitMs = collection.digitTimeoutMs
   }
-  const isValid = digits.length >= collection.min && new RegExp(`^(?:${collection.pattern})$`).test(digits)
-  if (!isValid || wake === 'hangup') return false
-  variables.set('read_terminator_used', terminator)
-  variables.set('read_result', 'success')
+  if (!session.isReady) return 'gone'
+  if (digits.length < min || !new RegExp(`^(?:${pattern})$`).test(digits)) return 'failure'
+  const { variables } = session.channel
+  variables.setAll({ read_terminator_used: terminator, read_result: 'success' })
   variables.set(collection.variable, digits)
-  return true
+  return 'success'
 }
 
 /** A digit ends the prompt. */
-async function playUntilDigit(session: Session, source: string): Promise<Wake> {
-  if (session.pendingDigits !== '') return 'digits'
-  const startedAt = session.clock.now
-  const ms = playedMs(source, session.call.promptMs)
-  const wake = await session.waitInterruptibly(ms === undefined ? undefined : ms * 1000, ['digits'])
-  setPlayed(session, Math.round((session.clock.now - startedAt) / 1000))
-  return wake
+async function playUntilDigit(session: Session, source: string): Promise<void> {
+  if (session.pendingDigits === '') await play(session, source, ['digits'])
 }

@@ -109,7 +109,7 @@ export class EventSource {
       channel.stateHeaders(),
       channel.profile.headers('Caller'),
       channel.otherLegHeaders(),
-      withoutVariables.has(name) ? [] : channel.variables.headers(),
+      withoutVariables.has(name) ? [] : channel.variables,
       own.after ?? [],
     ]
     return new FiredEvent(name, parts, { uuid: channel.uuid })

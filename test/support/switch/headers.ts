@@ -63,7 +63,7 @@ function joined(value: HeaderValue): string {
  * A channel's variables in FreeSWITCH's order: setting one that exists moves it to the end.
  * An empty value unsets.
  */
-export class Variables {
+export class Variables implements Iterable<Header> {
   readonly #headers: Map<string, Header>
 
   constructor(base: Iterable<readonly [name: string, header: Header]> = []) {
@@ -108,7 +108,7 @@ export class Variables {
     for (const name of names) this.#headers.delete(name)
   }
 
-  headers(): Iterable<Header> {
+  [Symbol.iterator](): Iterator<Header> {
     return this.#headers.values()
   }
 }

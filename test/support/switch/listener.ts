@@ -30,8 +30,10 @@ export class Listener {
   readonly #socket: Socket
   readonly #parser = new CommandParser()
   readonly #noticeStage: NoticeStage
-  /** While an API command blocks the socket: what waits for it. */
-  #blocked: { commands: ServerCommand[]; events: string[] } | undefined
+  /** Commands that came while an API command blocks the socket. */
+  #waiting: ServerCommand[] | undefined
+  /** Events that happened while commands are carried out: they are told when all those are replied to. */
+  #heldEvents: string[] | undefined
   #out = ''
   #received = ''
   #isClosing = false
@@ -39,9 +41,10 @@ export class Listener {
   /** @returns undefined if nobody listens there */
   static connect(session: Session, destination: Destination): Promise<Listener | undefined> {
     const { call } = session
+    const { host, port } = destination
     call.openingCount++
     return new Promise((resolve) => {
-      const socket = openSocket({ ...destination, allowHalfOpen: true, noDelay: true })
+      const socket = openSocket({ host, port, allowHalfOpen: true, noDelay: true })
       const onRefused = (): void => {
         call.openingCount--
         session.clock.sync()
@@ -117,8 +120,8 @@ export class Listener {
   offer(event: FiredEvent): void {
     if (this.#isClosing || !this.subscription.wants(event, this.session.uuid)) return
     const frame = event.frame(this.subscription.format)
-    if (this.#blocked === undefined) this.write(frame)
-    else this.#blocked.events.push(frame)
+    if (this.#heldEvents === undefined) this.write(frame)
+    else this.#heldEvents.push(frame)
   }
 
   write(text: string): void {
@@ -131,15 +134,14 @@ export class Listener {
     this.#out += text
   }
 
-  /** Nothing is read or told until the promise is settled; its text is the API command's output. */
+  /** Nothing is carried out or told until the promise is settled; its text is the API command's output. */
   block(output: Promise<string>): void {
-    const blocked = { commands: [], events: [] }
-    this.#blocked = blocked
+    const waiting: ServerCommand[] = []
+    this.#waiting = waiting
     void output.then((text) => {
-      this.#blocked = undefined
+      this.#waiting = undefined
       this.apiResponse(text)
-      this.#run(blocked.commands)
-      for (const frame of blocked.events) this.write(frame)
+      this.#run(waiting)
     })
   }
 
@@ -190,13 +192,18 @@ export class Listener {
   }
 
   #run(commands: readonly ServerCommand[]): void {
+    this.#heldEvents ??= []
     for (const command of commands) {
       if (this.#isClosing) return
-      if (this.#blocked === undefined) {
+      if (this.#waiting === undefined) {
         this.commands.push(command)
         runCommand(this, command)
-      } else this.#blocked.commands.push(command)
+      } else this.#waiting.push(command)
     }
+    if (this.#waiting !== undefined) return
+    const held = this.#heldEvents
+    this.#heldEvents = undefined
+    for (const frame of held) this.write(frame)
   }
 
   #flush(): void {

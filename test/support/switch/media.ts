@@ -1,5 +1,6 @@
 import { Header } from './headers.js'
 import type { Session } from './session.js'
+import type { Wake } from './thread.js'
 
 /** A recording that runs on a channel. */
 export interface Recording {
@@ -41,14 +42,13 @@ export function setPlayed(session: Session, ms: number): void {
   })
 }
 
-/** Plays for its time unless interrupted. @returns whether it was played to its end */
-export async function play(session: Session, source: string): Promise<boolean> {
+/** Plays for its time, unless interrupted or ended by one of `wakes`. */
+export async function play(session: Session, source: string, wakes: readonly Wake[] = []): Promise<void> {
   const { clock } = session
   const ms = playedMs(source, session.call.promptMs)
   const startedAt = clock.now
-  const wake = await session.waitInterruptibly(ms === undefined ? undefined : ms * 1000)
+  await session.waitInterruptibly(ms === undefined ? undefined : ms * 1000, wakes)
   setPlayed(session, Math.round((clock.now - startedAt) / 1000))
-  return wake === 'time'
 }
 
 export function startRecording(session: Session, path: string): void {

@@ -1,14 +1,24 @@
 import { dialStatusOf } from './causes.js'
 import type { Timer } from './clock.js'
 import type { DialledLeg, DialPlan } from './dial-string.js'
+import type { HeaderValue } from './headers.js'
 import { CalledLeg, outboundCallName } from './legs.js'
 import type { Session } from './session.js'
 import { frameMs } from './thread.js'
 
 const defaultRingSeconds = 60
 
-/** Dials a plan's groups in turn until one answers. @returns the leg that did, or why none did */
-export async function originate(session: Session, plan: DialPlan): Promise<CalledLeg | { cause: string }> {
+export interface Origination {
+  /** Every leg that was dialled. */
+  readonly legs: readonly CalledLeg[]
+  /** The one that answered. */
+  readonly answered: CalledLeg | undefined
+  /** SUCCESS, or why none did. */
+  readonly cause: string
+}
+
+/** Dials a plan's groups in turn until one answers. */
+export async function originate(session: Session, plan: DialPlan): Promise<Origination> {
   session.channel.variables.setAll({ originate_disposition: 'failure', DIALSTATUS: 'INVALIDARGS' })
   const legs: CalledLeg[] = []
   let cause = 'DESTINATION_OUT_OF_ORDER'
@@ -18,12 +28,10 @@ export async function originate(session: Session, plan: DialPlan): Promise<Calle
     announce(session, legs)
     cause = await dialGroup(session, dialled, ringSeconds(session, group))
     const answered = dialled.find((leg) => leg.isUp)
-    setCauses(session, legs)
-    if (answered !== undefined) return answered
+    if (answered !== undefined) return { legs, answered, cause }
     if (!session.isReady) break
   }
-  noteFailure(session, legs, cause)
-  return { cause }
+  return { legs, answered: undefined, cause }
 }
 
 function newLeg(session: Session, dialled: DialledLeg): CalledLeg {
@@ -122,18 +130,17 @@ function announce(session: Session, legs: readonly CalledLeg[]): void {
   )
 }
 
-function setCauses(session: Session, legs: readonly CalledLeg[]): void {
-  session.channel.variables.set(
-    'originate_causes',
-    oneOrAll(legs.map((leg) => `${leg.uuid};${leg.cause ?? 'NONE'}`)),
-  )
+/** `originate_causes` */
+export function causesOf(legs: readonly CalledLeg[]): HeaderValue {
+  return oneOrAll(legs.map((leg) => `${leg.uuid};${leg.cause ?? 'NONE'}`))
 }
 
-function oneOrAll(values: readonly string[]): string | readonly string[] {
+function oneOrAll(values: readonly string[]): HeaderValue {
   return values.length === 1 ? (values[0] ?? '') : values
 }
 
-function noteFailure(session: Session, legs: readonly CalledLeg[], cause: string): void {
+/** What a bridge that failed leaves on the channel. */
+export function noteFailure(session: Session, legs: readonly CalledLeg[], cause: string): void {
   const { variables } = session.channel
   const refusal = legs.at(-1)?.refusal
   if (refusal !== undefined)
@@ -147,6 +154,7 @@ function noteFailure(session: Session, legs: readonly CalledLeg[], cause: string
   variables.setAll({
     originate_disposition: cause,
     DIALSTATUS: dialStatusOf(cause),
+    originate_causes: causesOf(legs),
     originate_failed_cause: cause,
   })
 }
