@@ -1,5 +1,6 @@
+import { existsSync } from 'node:fs'
 import { link, mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { ServiceError } from './embedded/errors.js'
 import { startTime } from './embedded/processes.js'
 
@@ -19,7 +20,7 @@ export interface DataDir {
 export async function holdDataDir(wanted: string): Promise<DataDir> {
   try {
     // As root, PostgreSQL runs as somebody else and must come through; each thing inside guards itself.
-    await mkdir(wanted, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 })
+    await make(resolve(wanted), process.getuid?.() === 0 ? 0o711 : 0o700)
     const path = await realpath(wanted)
     const lock = join(path, 'lock')
     await take(lock)
@@ -28,6 +29,13 @@ export async function holdDataDir(wanted: string): Promise<DataDir> {
     if (error instanceof ServiceError) throw error
     throw new ServiceError(`DATA_DIR ${wanted} cannot be used: ${(error as Error).message}`, { cause: error })
   }
+}
+
+/** mkdir's own `recursive` never ends where a folder exists that nothing can be made in, such as /proc. */
+async function make(path: string, mode: number): Promise<void> {
+  if (existsSync(path)) return
+  await make(dirname(path), mode)
+  await mkdir(path, { mode })
 }
 
 async function take(lock: string): Promise<void> {

@@ -1,6 +1,6 @@
-import { closeSync, openSync } from 'node:fs'
+import { openSync } from 'node:fs'
 import type { DestinationStream, Logger } from 'pino'
-import { destination, multistream, pino } from 'pino'
+import { destination, pino } from 'pino'
 import { ConfigError } from './config.js'
 
 export interface LogOptions {
@@ -14,6 +14,8 @@ export interface LogOptions {
 
 export interface Log {
   logger: Logger
+  /** Writes a text to the console, in its turn between the lines of the log. Nothing in it is masked. */
+  print: (text: string) => void
   /** Opens the file again, after logrotate has moved it away. */
   reopen: () => void
 }
@@ -27,28 +29,39 @@ const MAX_WAITING = 16 * 1024 * 1024
  * @throws ConfigError if the file cannot be opened
  */
 export function openLog({ level, file, console = toConsole() }: LogOptions): Log {
-  const outputs = [console]
-  let inFile: ReturnType<typeof destination> | undefined
-  if (file !== undefined) {
-    checkWritable(file)
-    inFile = destination({ dest: file, append: true, sync: false, maxLength: MAX_WAITING })
-    inFile.on('error', () => undefined)
-    outputs.push(inFile)
+  let inFile = file === undefined ? undefined : toFile(file)
+  const both: DestinationStream = {
+    write: (line) => {
+      const text = maskSecrets(line)
+      console.write(text)
+      inFile?.write(text)
+    },
   }
-  const streams = outputs.map((stream) => ({ level: 'trace' as const, stream: masked(stream) }))
-  const logger = pino({ level }, multistream(streams))
-  return { logger, reopen: () => inFile?.reopen() }
+  const logger = pino({ level }, both)
+  const print = (text: string): void => {
+    console.write(text)
+  }
+  const reopen = (): void => {
+    if (file === undefined) return
+    try {
+      const next = toFile(file)
+      inFile?.end()
+      inFile = next
+    } catch (error) {
+      logger.error({ err: error }, 'the log goes on in the file that was open')
+    }
+  }
+  return { logger, print, reopen }
 }
 
-function toConsole(): DestinationStream {
-  const out = destination({ dest: 1, sync: false, maxLength: MAX_WAITING })
-  out.on('error', () => undefined)
-  return out
+function toConsole(): Output {
+  return output(1)
 }
 
-function checkWritable(file: string): void {
+/** Opened here and now, so that what is logged just before an early exit is written too. */
+function toFile(file: string): Output {
   try {
-    closeSync(openSync(file, 'a'))
+    return output(openSync(file, 'a'))
   } catch (error) {
     const why = (error as Error).message
     throw new ConfigError(
@@ -57,12 +70,12 @@ function checkWritable(file: string): void {
   }
 }
 
-function masked(stream: DestinationStream): DestinationStream {
-  return {
-    write: (line) => {
-      stream.write(maskSecrets(line))
-    },
-  }
+type Output = ReturnType<typeof destination>
+
+function output(fd: number): Output {
+  const stream = destination({ dest: fd, sync: false, maxLength: MAX_WAITING })
+  stream.on('error', () => undefined)
+  return stream
 }
 
 const URL_PASSWORD = /(:\/\/[^\s:/@"]*):[^\s/@"]+@/g

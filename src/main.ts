@@ -21,7 +21,7 @@ const SECOND_SIGNAL_MS = 500
 
 async function main(): Promise<void> {
   const config = loadConfig(process.env, readEnvFile())
-  const { logger, reopen } = openLog({ level: config.logLevel, file: config.logFile })
+  const { logger, print, reopen } = openLog({ level: config.logLevel, file: config.logFile })
   const stopped = untilStopped(logger)
   if (!process.stdout.isTTY) process.on('SIGHUP', reopen)
   process.on('uncaughtException', (error) => {
@@ -41,7 +41,7 @@ async function main(): Promise<void> {
     const server = await startServer({ config, log: logger, databaseUrl: postgres.url, redisUrl: redis.url })
     undo.push(() => server.close({ deadlineMs: config.drainSeconds * 1_000 }))
     const { eslAddress, httpAddress, firstAdminKey } = server
-    process.stdout.write(
+    print(
       startScreen({
         eslAddress,
         httpAddress,
@@ -55,8 +55,8 @@ async function main(): Promise<void> {
     await signal
   } finally {
     for (const step of undo.reverse()) await step()
-    logger.info('stopped')
   }
+  logger.info('stopped')
 }
 
 async function postgresService(
@@ -114,15 +114,8 @@ function readEnvFile(): string {
 
 /** One line for what ended the start or the stop. */
 function oneLine(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const { code, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number }
-  const at = `${address ?? ''}:${port ?? ''}`
-  if (code === 'EADDRINUSE')
-    return `${at} is in use by another program: stop it, or set ESL_LISTEN or HTTP_LISTEN`
-  if (code === 'EACCES' && port !== undefined)
-    return `${at} may not be listened on by this user: take a port above 1023`
-  if (code === 'EADDRNOTAVAIL') return `${at} is no address of this machine: set ESL_LISTEN or HTTP_LISTEN`
-  return error.message.split('\n', 1)[0] ?? error.name
+  const text = error instanceof Error ? error.message || error.name : String(error)
+  return text.replace(/\s*\n\s*/g, ' ')
 }
 
 process.stdout.on('error', () => undefined)

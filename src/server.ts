@@ -46,7 +46,6 @@ const partitionCheckMs = 6 * 60 * 60 * 1000
  * @throws an error whose message is one line for the person who started it
  */
 export async function startServer({ config, log, databaseUrl, redisUrl }: ServerOptions): Promise<Server> {
-  await migrateDatabase(databaseUrl)
   const pool = openPool(databaseUrl, { max: 4, log })
   // An admin's slow question must not hold up a call's record.
   const adminPool = openPool(databaseUrl, { max: 6, log })
@@ -60,6 +59,7 @@ export async function startServer({ config, log, databaseUrl, redisUrl }: Server
   ]
   try {
     await checkDatabase(pool)
+    await migrateDatabase(databaseUrl)
     await seedDemo(pool)
     await ensurePartitions(pool, new Date())
     const firstAdminKey = await ensureFirstKey(pool, config.adminKey)

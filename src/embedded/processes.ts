@@ -38,9 +38,9 @@ function inspect(pid: number, procFile: string, psColumn: string): string {
  * Waits for something that tells nobody when it happens, such as the end of a process that is not our child.
  * Answers whether it happened within `ms`.
  */
-export async function waitUntil(happened: () => boolean, ms: number): Promise<boolean> {
+export async function waitUntil(happened: () => boolean | Promise<boolean>, ms: number): Promise<boolean> {
   const deadline = Date.now() + ms
-  while (!happened()) {
+  while (!(await happened())) {
     if (Date.now() > deadline) return false
     await delay(20)
   }
