@@ -245,8 +245,20 @@ t.test('a handler may pause in the middle of a packet', async (t) => {
 
 t.test('whoever closes, all that waits is rejected with CallerGone, once', async (t) => {
   const cases: [who: string, close: (pair: Pair) => void, closedBy: RegExp | undefined][] = [
-    ['we do', ({ connection }) => { connection.close(); }, undefined],
-    ['we do, for a reason', ({ connection }) => { connection.close(new Error('reason')); }, /reason/],
+    [
+      'we do',
+      ({ connection }) => {
+        connection.close()
+      },
+      undefined,
+    ],
+    [
+      'we do, for a reason',
+      ({ connection }) => {
+        connection.close(new Error('reason'))
+      },
+      /reason/,
+    ],
     ['the peer ends', ({ far }) => far.end(), undefined],
     ['the peer resets', ({ far }) => far.resetAndDestroy(), /ECONNRESET/],
     ['an error', ({ socket }) => socket.destroy(new Error('EPIPE')), /EPIPE/],

@@ -306,7 +306,15 @@ for (const [kind, url] of [
 
     t.test('another program that writes over our notes harms nothing else', async (t) => {
       await blacklist.add([entryOf(blacklist, '1000')], addition)
-      for (const text of ['', 'null', '{', '[]', '{"entered":5}', '{"normal":"1000","tags":5}']) {
+      for (const text of [
+        '',
+        'null',
+        '{',
+        '[]',
+        '{"entered":5}',
+        '{"normal":"1000","tags":5}',
+        '{"normal":"1000","tags":[]}',
+      ]) {
         await others.set('linger:blacklist:1000', text)
         t.match(await blacklist.find(entryOf(blacklist, '1000')), { number: '1000', reason: null }, text)
       }

@@ -1,5 +1,10 @@
 import { UnsafeArgument } from './errors.js'
 
+type Header = readonly [name: string, value: string]
+
+/** The only way to make one; nobody outside of this file has it. */
+let command: (verb: string, line: string, headers?: readonly Header[], body?: string) => Command
+
 /**
  * What may be said to FreeSWITCH. A command exists only through these functions, so that nothing that
  * could split in two or be expanded reaches the socket (test/recordings/README.md, "Replies").
@@ -16,16 +21,12 @@ export class Command {
     this.text = text
   }
 
-  /** @param body bytes after the blank line, announced by a Content-Length among `headers` */
-  static of(
-    verb: string,
-    line: string,
-    headers: readonly (readonly [string, string])[] = [],
-    body = '',
-  ): Command {
-    let text = line
-    for (const [name, value] of headers) text += `\n${name}: ${value}`
-    return new Command(verb, `${text}\n\n${body}`)
+  static {
+    command = (verb, line, headers = [], body = '') => {
+      let text = line
+      for (const [name, value] of headers) text += `\n${name}: ${value}`
+      return new Command(verb, `${text}\n\n${body}`)
+    }
   }
 }
 
@@ -33,7 +34,7 @@ export type EventFormat = 'plain' | 'json' | 'xml'
 
 /** The first command on every outbound socket: any other is executed, but its reply is thrown away. */
 export function connect(): Command {
-  return Command.of('connect', 'connect')
+  return command('connect', 'connect')
 }
 
 /**
@@ -41,59 +42,55 @@ export function connect(): Command {
  * @param seconds without them the session lingers until `exit`, and leaks if none comes
  */
 export function linger(seconds?: number): Command {
-  return Command.of('linger', seconds === undefined ? 'linger' : `linger ${whole(seconds)}`)
+  return command('linger', seconds === undefined ? 'linger' : `linger ${whole(seconds)}`)
 }
 
 export function nolinger(): Command {
-  return Command.of('nolinger', 'nolinger')
+  return command('nolinger', 'nolinger')
 }
 
 /** This call's events and no other's. @param uuid of a call, on an inbound socket */
 export function myevents(format: EventFormat, uuid?: string): Command {
-  return Command.of(
-    'myevents',
-    uuid === undefined ? `myevents ${format}` : `myevents ${token(uuid)} ${format}`,
-  )
+  return command('myevents', uuid === undefined ? `myevents ${format}` : `myevents ${token(uuid)} ${format}`)
 }
 
 export function event(format: EventFormat, names: readonly string[]): Command {
-  return Command.of('event', `event ${format} ${tokens(names)}`)
+  return command('event', `event ${format} ${tokens(names)}`)
 }
 
 export function nixevent(names: readonly string[]): Command {
-  return Command.of('nixevent', `nixevent ${tokens(names)}`)
+  return command('nixevent', `nixevent ${tokens(names)}`)
 }
 
 export function noevents(): Command {
-  return Command.of('noevents', 'noevents')
+  return command('noevents', 'noevents')
 }
 
+/** From then on only events whose header holds this value come. */
 export function filter(header: string, value: string): Command {
-  return Command.of('filter', `filter ${token(header)} ${line(value)}`)
+  if (filterVerbs.test(header)) throw new UnsafeArgument(`a filter's own word: ${show(header)}`)
+  return command('filter', `filter ${token(header)} ${filterValue(value)}`)
 }
 
 /** @param header `all` removes every filter */
 export function filterDelete(header: string, value?: string): Command {
-  return Command.of(
+  return command(
     'filter delete',
-    `filter delete ${token(header)}${value === undefined ? '' : ' ' + line(value)}`,
+    `filter delete ${token(header)}${value === undefined ? '' : ' ' + filterValue(value)}`,
   )
 }
 
 export function divertEvents(on: boolean): Command {
-  return Command.of('divert_events', `divert_events ${on ? 'on' : 'off'}`)
+  return command('divert_events', `divert_events ${on ? 'on' : 'off'}`)
 }
 
 /** @param headers in this order; @param body announced by a Content-Length of its own */
 export function sendevent(name: string, headers: Readonly<Record<string, string>>, body?: string): Command {
-  const lines = Object.entries(headers).map(([header, value]) => [token(header), line(value)] as const)
-  if (body === undefined) return Command.of('sendevent', `sendevent ${token(name)}`, lines)
-  return Command.of(
-    'sendevent',
-    `sendevent ${token(name)}`,
-    [...lines, contentLength(body)],
-    withoutNul(body),
+  const lines = Object.entries(headers).map(
+    ([header, value]) => [headerName(header), unexpanded(value)] as const,
   )
+  if (body === undefined) return command('sendevent', `sendevent ${token(name)}`, lines)
+  return command('sendevent', `sendevent ${token(name)}`, [...lines, contentLength(body)], withoutNul(body))
 }
 
 export interface ExecuteOptions {
@@ -112,7 +109,7 @@ export interface ExecuteOptions {
 
 /** Runs a dialplan application. `+OK` means queued: its end is told by CHANNEL_EXECUTE_COMPLETE. */
 export function execute(application: string, argument = '', options: ExecuteOptions = {}): Command {
-  const headers: (readonly [string, string])[] = [
+  const headers: Header[] = [
     ['call-command', 'execute'],
     ['execute-app-name', token(application)],
   ]
@@ -122,8 +119,8 @@ export function execute(application: string, argument = '', options: ExecuteOpti
   if (options.loops !== undefined) headers.push(['loops', whole(options.loops)])
   if (options.eventLock) headers.push(['event-lock', 'true'])
   const start = sendmsgLine(options.uuid)
-  if (argument === '' || !options.asBody) return Command.of(application, start, headers)
-  return Command.of(
+  if (argument === '' || !options.asBody) return command(application, start, headers)
+  return command(
     application,
     start,
     [...headers, ['content-type', 'text/plain'], contentLength(checked)],
@@ -132,7 +129,7 @@ export function execute(application: string, argument = '', options: ExecuteOpti
 }
 
 export function hangup(cause: string, uuid?: string): Command {
-  return Command.of('hangup', sendmsgLine(uuid), [
+  return command('hangup', sendmsgLine(uuid), [
     ['call-command', 'hangup'],
     ['hangup-cause', token(cause)],
   ])
@@ -140,7 +137,7 @@ export function hangup(cause: string, uuid?: string): Command {
 
 /** Takes FreeSWITCH out of the media path, or hands it back to the far end. */
 export function nomedia(uuid?: string): Command {
-  return Command.of('nomedia', sendmsgLine(uuid), [['call-command', 'nomedia']])
+  return command('nomedia', sendmsgLine(uuid), [['call-command', 'nomedia']])
 }
 
 /**
@@ -148,41 +145,41 @@ export function nomedia(uuid?: string): Command {
  * @param args each a single token: no blanks, no quotes that FreeSWITCH would take apart
  */
 export function api(name: string, args: readonly string[] = []): Command {
-  return Command.of(name, ['api', token(name), ...args.map(token)].join(' '))
+  return command(name, ['api', token(name), ...args.map(token)].join(' '))
 }
 
 /** Runs an API command in the background. @param jobUuid comes back in its BACKGROUND_JOB event */
 export function bgapi(name: string, args: readonly string[], jobUuid: string): Command {
-  return Command.of(name, ['bgapi', token(name), ...args.map(token)].join(' '), [
-    ['Job-UUID', token(jobUuid)],
-  ])
+  return command(name, ['bgapi', token(name), ...args.map(token)].join(' '), [['Job-UUID', token(jobUuid)]])
 }
 
 /** A variable's value as the reply, cut at 511 bytes; an unset one is refused. Prefer what the events carry. */
 export function getvar(name: string): Command {
-  return Command.of('getvar', `getvar ${token(name)}`)
+  return command('getvar', `getvar ${token(name)}`)
 }
 
 /** @param level 0 (console) to 7 (debug) */
 export function log(level: number): Command {
-  return Command.of('log', `log ${whole(level)}`)
+  return command('log', `log ${whole(level)}`)
 }
 
 export function nolog(): Command {
-  return Command.of('nolog', 'nolog')
+  return command('nolog', 'nolog')
 }
 
 export function resume(): Command {
-  return Command.of('resume', 'resume')
+  return command('resume', 'resume')
 }
 
 /** On a live call this gives it back to the dialplan's next action. */
 export function exit(): Command {
-  return Command.of('exit', 'exit')
+  return command('exit', 'exit')
 }
 
 const lineBreakers = /[\r\n\0]/
-const notAToken = /[\s\0$`'"\\]/
+const notAToken = /[\s\0-\x1f\x7f$`'"\\]/
+/** In the place of a header's name these make another command of a filter. */
+const filterVerbs = /^(?:add|delete)$/i
 
 /** One word: what separates or expands is refused. */
 function token(text: string): string {
@@ -193,6 +190,19 @@ function token(text: string): string {
 function tokens(names: readonly string[]): string {
   if (names.length === 0) throw new UnsafeArgument('no names are given')
   return names.map(token).join(' ')
+}
+
+/** A header's name; one that told a body's length would make a body of the commands that follow. */
+function headerName(name: string): string {
+  if (name.includes(':') || /^content-length$/i.test(name)) {
+    throw new UnsafeArgument(`not a header's name: ${show(name)}`)
+  }
+  return token(name)
+}
+
+function filterValue(text: string): string {
+  if (text.trim() === '') throw new UnsafeArgument('a filter without a value')
+  return unexpanded(text)
 }
 
 function line(text: string): string {
@@ -215,7 +225,7 @@ function whole(value: number): string {
   return String(value)
 }
 
-function contentLength(body: string): readonly [string, string] {
+function contentLength(body: string): Header {
   return ['content-length', String(Buffer.byteLength(body))]
 }
 

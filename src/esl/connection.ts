@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net'
 import type { Command } from './command.js'
-import { decodePercent } from './encoding.js'
 import { CallerGone, CommandRefused, EslError, Overloaded, ProtocolError, ReplyTimeout } from './errors.js'
 import { Event } from './event.js'
 import { FrameParser, headerOf, type Frame, type FrameLimits } from './parser.js'
+import { Replies, type Pending } from './replies.js'
 
 export interface ConnectionOptions {
   /** In ms, for a command that says nothing else. Default 10,000. */
@@ -13,17 +13,11 @@ export interface ConnectionOptions {
   readonly limits?: Partial<FrameLimits>
 }
 
+/** How long a peer that stopped reading may take for what was written before it was closed on. */
+const flushMs = 1000
+
 /** Why FreeSWITCH says that it lets go: the call is over and it lingers, or this socket is finished. */
 export type Disposition = 'linger' | 'disconnect'
-
-interface Pending {
-  readonly command: Command
-  readonly timeoutMs: number
-  /** When the reply must be here, in ms of the monotonic clock; 0 while the command is not written. */
-  deadline: number
-  readonly resolve: (reply: string) => void
-  readonly reject: (error: Error) => void
-}
 
 /**
  * One event socket, either end of whose conversation may end it.
@@ -36,14 +30,19 @@ export class Connection {
   readonly #parser: FrameParser
   readonly #replyTimeoutMs: number
   readonly #maxQueuedBytes: number
-  /** Written, waiting for their replies. */
-  readonly #written: Pending[] = []
+  readonly #replies = new Replies((error) => {
+    this.close(error)
+  })
   /** Not yet written, because the peer does not read. */
   readonly #unwritten: Pending[] = []
   #unwrittenBytes = 0
-  #timer: NodeJS.Timeout | undefined
   /** A reply was delivered out of the packet in hand: its taker has not run yet. */
   #hasFreshReply = false
+  /** An event waits until that taker has run, and all that came behind the event with it. */
+  #isHeldBack = false
+  /** The stream has ended behind what is held back. */
+  #ending: { readonly reason: Error | undefined } | undefined
+  #isPaused = false
   #closedBy: Error | undefined
   #isClosed = false
   readonly #onClosed: (() => void)[] = []
@@ -96,7 +95,7 @@ export class Connection {
    */
   send(command: Command, timeoutMs = this.#replyTimeoutMs): Promise<string> {
     return new Promise((resolve, reject) => {
-      this.#enqueue({ command, timeoutMs, deadline: 0, resolve, reject })
+      this.#enqueue({ command, timeoutMs, resolve, reject })
     })
   }
 
@@ -110,37 +109,38 @@ export class Connection {
 
   /** Stops reading: nothing more is delivered, and the peer soon cannot write. */
   pause(): void {
+    this.#isPaused = true
     this.#parser.pause()
     this.#socket.pause()
   }
 
   resume(): void {
+    if (this.#isClosed) return
+    this.#isPaused = false
     this.#socket.resume()
-    this.#guard(() => {
-      this.#parser.resume()
-    })
+    this.#readOn()
   }
 
   /**
-   * Ends the connection; calling it again does nothing. All that waits is rejected with CallerGone.
+   * Ends the connection; calling it again does nothing. All that waits is rejected with CallerGone, or
+   * with the reason if that is a ReplyTimeout or Overloaded.
    * @param reason kept as `closedBy`
    */
   close(reason?: Error): void {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#closedBy = reason
-    clearTimeout(this.#timer)
     this.#parser.pause()
-    // What is written is still to arrive, unless the peer has stopped reading.
-    if (reason === undefined && !this.#socket.writableNeedDrain) this.#socket.destroySoon()
-    else this.#socket.destroy()
-    const waiting = [...this.#written.splice(0), ...this.#unwritten.splice(0)]
-    for (const { reject } of waiting) {
-      reject(
-        reason instanceof ReplyTimeout
-          ? reason
-          : new CallerGone('the event socket is closed', { cause: reason }),
-      )
+    // What the kernel has will arrive; only a peer that reads slowly has left us something to flush.
+    if (reason === undefined && this.#socket.writableLength > 0) {
+      this.#socket.destroySoon()
+      setTimeout(() => this.#socket.destroy(), flushMs).unref()
+    } else {
+      this.#socket.destroy()
+    }
+    const isOurs = reason instanceof ReplyTimeout || reason instanceof Overloaded
+    for (const { reject } of [...this.#replies.abandon(), ...this.#unwritten.splice(0)]) {
+      reject(isOurs ? reason : new CallerGone('the event socket is closed', { cause: reason }))
     }
     for (const resolve of this.#onClosed.splice(0)) resolve()
   }
@@ -155,18 +155,29 @@ export class Connection {
   }
 
   readonly #onEnd = (): void => {
-    this.#guard(() => {
-      this.#parser.end()
-    })
-    this.close()
+    this.#finish()
   }
 
   readonly #onError = (error: Error): void => {
-    this.close(error)
+    this.#finish(error)
   }
 
   readonly #onSocketClose = (): void => {
-    this.close()
+    this.#finish()
+  }
+
+  /** The stream is over. What is held back came before its end: the final event may be among it. */
+  #finish(reason?: Error): void {
+    if (this.#isHeldBack) {
+      this.#ending ??= { reason }
+      return
+    }
+    if (reason === undefined) {
+      this.#guard(() => {
+        this.#parser.end()
+      })
+    }
+    this.close(reason)
   }
 
   readonly #onDrain = (): void => {
@@ -197,23 +208,8 @@ export class Connection {
   }
 
   #write(pending: Pending): void {
-    pending.deadline = performance.now() + pending.timeoutMs
-    this.#written.push(pending)
+    this.#replies.expect(pending)
     this.#socket.write(pending.command.text)
-    if (this.#timer === undefined) this.#watch(pending.timeoutMs)
-  }
-
-  /** One timer a connection, for the oldest reply: it looks again when it fires early, and is not touched by replies. */
-  #watch(delayMs: number): void {
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined
-      const oldest = this.#written[0]
-      if (!oldest) return
-      const remainingMs = oldest.deadline - performance.now()
-      if (remainingMs > 0) this.#watch(remainingMs)
-      else this.close(new ReplyTimeout(oldest.command.verb, oldest.timeoutMs))
-    }, delayMs)
-    this.#timer.unref()
   }
 
   #guard(read: () => void): void {
@@ -228,10 +224,8 @@ export class Connection {
   #receive(frame: Frame): boolean {
     switch (frame.contentType) {
       case 'command/reply':
-        this.#settle(decodeReply(headerOf(frame.head, 'reply-text') ?? ''), frame)
-        return true
       case 'api/response':
-        this.#settle(frame.body.toString(), frame)
+        this.#settle(frame)
         return true
       case 'text/event-json':
         return this.#deliver(() => Event.fromJson(frame.body))
@@ -253,39 +247,43 @@ export class Connection {
   #deliver(read: () => Event): boolean {
     if (this.#hasFreshReply) {
       // Whoever awaits the reply is to see it before the event that came in the same packet.
-      setImmediate(this.#resumeLater)
+      if (!this.#isHeldBack) setImmediate(this.#release)
+      this.#isHeldBack = true
       return false
     }
     this.onEvent?.(read())
     return true
   }
 
-  #settle(reply: string, frame: Frame): void {
-    const pending = this.#written.shift()
+  #settle(frame: Frame): void {
+    const pending = this.#replies.next()
     if (!pending) throw new ProtocolError('a reply to no command')
-    if (isRefusal(reply)) {
-      pending.reject(new CommandRefused(pending.command.verb, reply.trim()))
-    } else {
-      // The reply to `connect` is the whole channel: its taker wants the head.
-      pending.resolve(pending.command.verb === 'connect' ? frame.head : reply)
-    }
     this.#hasFreshReply = true
+    const { verb } = pending.command
+    // The reply to `connect` is the whole channel: its taker wants the head.
+    if (verb === 'connect' && headerOf(frame.head, 'event-name') !== undefined) {
+      pending.resolve(frame.head)
+      return
+    }
+    const isOutput = frame.contentType === 'api/response'
+    const reply = isOutput ? frame.body.toString() : (headerOf(frame.head, 'reply-text') ?? '')
+    if (isRefusal(reply)) pending.reject(new CommandRefused(verb, reply.trim()))
+    else pending.resolve(reply)
   }
 
-  readonly #resumeLater = (): void => {
-    this.#hasFreshReply = false
-    if (this.#isClosed || this.#socket.isPaused()) return
+  readonly #release = (): void => {
+    this.#isHeldBack = this.#hasFreshReply = false
+    if (!this.#isClosed && !this.#isPaused) this.#readOn()
+  }
+
+  #readOn(): void {
     this.#guard(() => {
       this.#parser.resume()
     })
+    if (this.#ending && !this.#isHeldBack) this.#finish(this.#ending.reason)
   }
 }
 
 function isRefusal(reply: string): boolean {
   return reply.startsWith('-ERR') || reply.startsWith('-USAGE')
-}
-
-/** `connect` alone answers percent-encoded (recording one-write-handshake). */
-function decodeReply(text: string): string {
-  return text.startsWith('%2B') ? decodePercent(text) : text
 }

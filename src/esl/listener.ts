@@ -2,7 +2,7 @@ import { createServer, type AddressInfo, type BlockList, type Server, type Socke
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { api, connect, exit, linger, myevents, nixevent } from './command.js'
 import { Connection, type ConnectionOptions } from './connection.js'
-import { EslError } from './errors.js'
+import { CallerGone, EslError, ProtocolError } from './errors.js'
 import { Event } from './event.js'
 
 export interface ListenerOptions {
@@ -25,14 +25,21 @@ export interface ListenerOptions {
   /** Lives as long as the call does; the connection is closed when it resolves. */
   readonly onCall: (call: IncomingCall) => Promise<void>
   /** What went wrong with a connection or escaped from `onCall`. */
-  readonly onError: (error: Error, about: { remoteAddress: string; callUuid?: string }) => void
+  readonly onError: (error: Error, about: Readonly<About>) => void
 }
 
 export interface IncomingCall {
   readonly connection: Connection
   /** The channel as it was when it reached the `socket` action: the reply to `connect`. */
   readonly channel: Event
+  /** The call is to be refused; it does not count as one of `maxCalls`. */
   readonly isOverCapacity: boolean
+}
+
+/** Whose connection it is, for a log. */
+interface About {
+  readonly remoteAddress: string
+  callUuid?: string
 }
 
 /** The reason of a connection that a drain gave to the dialplan's next action: the call lives on elsewhere. */
@@ -70,9 +77,10 @@ export class Listener {
   readonly #options: ListenerOptions
   readonly #server: Server
   readonly #connections = new Map<Connection, string | undefined>()
-  readonly #sweep: NodeJS.Timeout
+  #sweep: NodeJS.Timeout | undefined
+  #accepted = 0
   #calls = 0
-  #isDraining = false
+  #closing: Promise<number> | undefined
   #onEmpty: (() => void) | undefined
 
   private constructor(options: ListenerOptions) {
@@ -80,11 +88,6 @@ export class Listener {
     this.#server = createServer({ noDelay: true }, (socket) => {
       this.#accept(socket)
     })
-    const idleMs = options.idleMs ?? 120_000
-    this.#sweep = setInterval(() => {
-      this.#probeIdle(idleMs)
-    }, idleMs / 4)
-    this.#sweep.unref()
   }
 
   /** @throws the system's error (EADDRINUSE, EADDRNOTAVAIL, EACCES) when the port cannot be had */
@@ -97,6 +100,11 @@ export class Listener {
         resolve()
       })
     })
+    listener.#server.on('error', (error) => {
+      // Out of file descriptors, for one: the connection waits in the kernel's queue.
+      listener.#report(error, { remoteAddress: '' })
+    })
+    listener.#watchIdle(options.idleMs ?? 120_000)
     return listener
   }
 
@@ -106,28 +114,30 @@ export class Listener {
     return address
   }
 
-  /** Calls in progress, those that are still lingering included. */
+  /** Calls in progress, those that are still lingering included, those over capacity not. */
   get calls(): number {
     return this.#calls
   }
 
   get isDraining(): boolean {
-    return this.#isDraining
+    return this.#closing !== undefined
   }
 
   /**
    * Accepts what is queued, closes the port (so that `a|b` in the dialplan falls through to b), waits for
    * the calls, and at the deadline gives those that are left to the dialplan's next action.
+   * Calling it again waits for the same.
    * @returns how many calls were given away
    */
-  async close({ deadlineMs }: { deadlineMs: number }): Promise<number> {
-    if (this.#isDraining) return 0
-    this.#isDraining = true
-    // FreeSWITCH counts a connection in the kernel's queue as accepted: closed there, its call parks.
-    await nextTurn()
-    await nextTurn()
+  close({ deadlineMs }: { deadlineMs: number }): Promise<number> {
+    this.#closing ??= this.#drain(performance.now() + deadlineMs)
+    return this.#closing
+  }
+
+  async #drain(deadline: number): Promise<number> {
+    await this.#acceptQueued(deadline)
     this.#server.close()
-    await this.#empty(deadlineMs)
+    await this.#empty(deadline - performance.now())
     clearInterval(this.#sweep)
     const left = [...this.#connections.keys()]
     await Promise.all(left.map((connection) => this.#release(connection)))
@@ -135,8 +145,26 @@ export class Listener {
     return left.length
   }
 
+  /**
+   * FreeSWITCH takes a connection in the kernel's queue for accepted: closed there, its call parks for
+   * ever. One is accepted a turn; the first turn may be half over.
+   */
+  async #acceptQueued(deadline: number): Promise<void> {
+    for (let idleTurns = 0; idleTurns < 2 && performance.now() < deadline;) {
+      const before = this.#accepted
+      await nextTurn()
+      idleTurns = this.#accepted === before ? idleTurns + 1 : 0
+    }
+  }
+
   #accept(socket: Socket): void {
-    const { remoteAddress = '', remoteFamily } = socket
+    this.#accepted++
+    const { remoteAddress, remoteFamily } = socket
+    if (remoteAddress === undefined) {
+      // Reset while it was in the queue.
+      socket.destroy()
+      return
+    }
     if (!this.#options.allow.check(remoteAddress, remoteFamily === 'IPv6' ? 'ipv6' : 'ipv4')) {
       socket.destroy()
       this.#report(new EslError('PROTOCOL', 'this address may not open an event socket (ESL_ALLOW)'), {
@@ -154,28 +182,32 @@ export class Listener {
   }
 
   async #serve(connection: Connection): Promise<void> {
-    const { remoteAddress } = connection
-    let callUuid: string | undefined
+    const about: About = { remoteAddress: connection.remoteAddress }
+    let escaped: unknown
     try {
       await this.#handshake(connection).then((channel) => {
-        callUuid = channel.get('Unique-ID') ?? ''
-        this.#connections.set(connection, callUuid)
+        const uuid = channel.get('Unique-ID')
+        if (uuid === undefined) throw new ProtocolError('channel data without Unique-ID')
+        about.callUuid = uuid
+        this.#connections.set(connection, uuid)
         return this.#handOver(connection, channel)
       })
     } catch (error) {
-      this.#report(error, callUuid === undefined ? { remoteAddress } : { remoteAddress, callUuid })
+      escaped = error
     }
     const { closedBy } = connection
-    if (closedBy !== undefined && !(closedBy instanceof Released)) {
-      this.#report(closedBy, callUuid === undefined ? { remoteAddress } : { remoteAddress, callUuid })
-    }
+    const isItsEcho = escaped instanceof CallerGone && closedBy !== undefined && escaped.cause === closedBy
+    if (escaped !== undefined && escaped !== closedBy && !isItsEcho) this.#report(escaped, about)
+    if (closedBy !== undefined && !(closedBy instanceof Released)) this.#report(closedBy, about)
   }
 
   /** Not async: the channel's data must not live as long as the call does. */
   #handOver(connection: Connection, channel: Event): Promise<void> {
     const isOverCapacity = this.#calls >= this.#options.maxCalls && !this.#options.isKnownCall?.(channel)
+    const served = this.#options.onCall({ connection, channel, isOverCapacity })
+    if (isOverCapacity) return served
     this.#calls++
-    return this.#options.onCall({ connection, channel, isOverCapacity }).finally(() => {
+    return served.finally(() => {
       this.#calls--
     })
   }
@@ -197,20 +229,24 @@ export class Listener {
   }
 
   /** Half-open connections and calls whose end was missed: a call that talks for hours is silent here. */
-  #probeIdle(idleMs: number): void {
-    const now = performance.now()
-    for (const [connection, callUuid] of this.#connections) {
-      if (callUuid === undefined || now - connection.lastHeardAt < idleMs) continue
-      connection.send(api('uuid_exists', [callUuid])).then(
-        (answer) => {
-          if (answer.trim() === 'false')
-            connection.close(new EslError('CALLER_GONE', 'the switch no longer knows the call'))
-        },
-        () => {
+  #watchIdle(idleMs: number): void {
+    this.#sweep = setInterval(() => {
+      const latest = performance.now() - idleMs
+      for (const [connection, uuid] of this.#connections) {
+        if (uuid === undefined || connection.lastHeardAt > latest) continue
+        this.#probe(connection, uuid).catch((error: unknown) => {
           // A reply that did not come has closed the connection: its end is reported where it is served.
-        },
-      )
-    }
+          if (!connection.isClosed) this.#report(error, { remoteAddress: connection.remoteAddress, callUuid: uuid })
+        })
+      }
+    }, idleMs / 4)
+    this.#sweep.unref()
+  }
+
+  async #probe(connection: Connection, uuid: string): Promise<void> {
+    const answer = await connection.send(api('uuid_exists', [uuid]))
+    if (answer.trim() !== 'false') return
+    connection.close(new EslError('CALLER_GONE', 'the switch no longer knows the call'))
   }
 
   async #release(connection: Connection): Promise<void> {
@@ -233,7 +269,7 @@ export class Listener {
     })
   }
 
-  #report(error: unknown, about: { remoteAddress: string; callUuid?: string }): void {
+  #report(error: unknown, about: About): void {
     this.#options.onError(error instanceof Error ? error : new Error(String(error)), about)
   }
 }

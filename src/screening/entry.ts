@@ -16,6 +16,11 @@ export interface Entry {
   tags: readonly [string, ...string[]]
   /** The one of `tags` that was entered. */
   enteredTag: string
+  /**
+   * Digits that read as a national number and as a normal form (6566402798 in Vietnam, and in Singapore): the
+   * entry of the other reading.
+   */
+  alternative?: Entry
 }
 
 /** What `parseEntry` takes, for a person who entered something else. */
@@ -27,6 +32,8 @@ const separators = /[ .()-]/g
 const number = /^\+?[0-9]{1,32}$/
 const prefix = /^\+?([0-9]{1,32})\*$/
 const prefixInRedis = /^prefix:([0-9]{1,32})$/
+/** Up to here, digits are an extension or a short code, which is no other spelling of a number. */
+const shortestNational = 7
 
 /** @returns undefined when `text` is none of `allowedEntry` */
 export function parseEntry(text: string, country: Country): Entry | undefined {
@@ -45,45 +52,55 @@ export function entryOfTag(tag: string, country: Country): Entry {
   const digits = prefixInRedis.exec(tag)?.[1]
   if (digits !== undefined) {
     const normal = normalPrefix(digits, country)
-    const spellings = otherSpellings(normal, country).filter(
-      (other) => normalPrefix(other, country) === normal,
-    )
+    const national = nationalSpelling(normal, country)
+    const spellings = normalPrefix(national, country) === normal ? [national, digits] : [digits]
     return {
       kind: 'prefix',
-      entered: `${digits}*`,
+      entered: textOfTag(tag),
       normal: `${normal}*`,
-      tags: [
-        prefixTag + normal,
-        ...without(normal, [...spellings, digits]).map((other) => prefixTag + other),
-      ],
+      tags: distinct([normal, ...spellings].map((other) => prefixTag + other)),
       enteredTag: tag,
     }
   }
   const normal = normalNumber(tag, country)
-  const spellings = [`+${normal}`, ...otherSpellings(normal, country)].filter(
-    (other) => normalNumber(other, country) === normal,
-  )
+  const entry = numberEntry(tag, normal, country)
+  // No country code begins with 0, so most that is entered has one reading only.
+  const isAmbiguous = /^[1-9][0-9]*$/.test(tag) && normal !== tag && normalNumber(`+${tag}`, country) === tag
+  return isAmbiguous ? { ...entry, alternative: numberEntry(tag, tag, country) } : entry
+}
+
+function numberEntry(tag: string, normal: string, country: Country): Entry {
+  const national = nationalSpelling(normal, country)
+  const spellings = /^[0-9]+$/.test(normal) ? [`+${normal}`] : []
+  if (national.length >= shortestNational) spellings.push(national)
   return {
     kind: 'number',
     entered: tag,
     normal,
-    tags: [normal, ...without(normal, [...spellings, tag])],
+    tags: distinct([normal, ...spellings, tag]),
     enteredTag: tag,
   }
 }
 
-/** As it is dialled within the country: `0901234567`. */
-function otherSpellings(normal: string, country: Country): string[] {
-  const { callingCode, trunkPrefix } = planOf(country)
-  return normal.startsWith(callingCode) ? [trunkPrefix + normal.slice(callingCode.length)] : []
+/** @returns what is entered to get `tag`: `8490*` for `prefix:8490` */
+export function textOfTag(tag: string): string {
+  const digits = prefixInRedis.exec(tag)?.[1]
+  return digits === undefined ? tag : `${digits}*`
 }
 
-function without(normal: string, spellings: string[]): string[] {
-  return [...new Set(spellings)].filter((other) => other !== normal)
+function distinct(tags: string[]): [string, ...string[]] {
+  return [...new Set(tags)] as [string, ...string[]]
+}
+
+/** As it is dialled within the country: `0901234567` for `84901234567`; empty for another country's. */
+function nationalSpelling(normal: string, country: Country): string {
+  const { callingCode, trunkPrefix } = planOf(country)
+  return normal.startsWith(callingCode) ? trunkPrefix + normal.slice(callingCode.length) : ''
 }
 
 interface Plan {
   callingCode: string
+  /** Empty where national numbers are dialled as they are. */
   trunkPrefix: string
 }
 const plans = new Map<Country, Plan>()
@@ -93,10 +110,15 @@ function planOf(country: Country): Plan {
   if (!plan) {
     const metadata = new Metadata()
     metadata.selectNumberingPlan(country)
-    // The library's declaration leaves nationalPrefix() out; countries without a trunk prefix have none.
-    const numbering = metadata.numberingPlan as
-      { callingCode(): string; nationalPrefix(): string | undefined } | undefined
-    plan = { callingCode: numbering?.callingCode() ?? '', trunkPrefix: numbering?.nationalPrefix() ?? '' }
+    // nationalPrefix() is missing from the library's declarations.
+    const { numberingPlan } = metadata as unknown as {
+      numberingPlan: { callingCode(): string; nationalPrefix(): string | undefined }
+    }
+    const callingCode = numberingPlan.callingCode()
+    const trunk = numberingPlan.nationalPrefix() ?? ''
+    // Italy's 0 belongs to the number, and nobody in North America needs the 1, which is its country code too.
+    const isStripped = trunk !== callingCode && normalPrefix(`${trunk}2`, country) === `${callingCode}2`
+    plan = { callingCode, trunkPrefix: isStripped ? trunk : '' }
     plans.set(country, plan)
   }
   return plan

@@ -1,7 +1,7 @@
 import type { ChainableCommander } from 'ioredis'
 import type { Entry } from './entry.js'
 import { blacklistKeys, prefixesOf, prefixTag, vipSet } from './names.js'
-import { NumberList, readNote, type Addition, type Note, type Standing } from './number-list.js'
+import { NumberList, readNote, type Addition, type Note, type Standing, type Written } from './number-list.js'
 import { answered, replies } from './redis.js'
 
 /** `linger:blacklist:{normal form}`: the note beside an entry, which expires with it. */
@@ -25,16 +25,14 @@ export class Blacklist extends NumberList {
 
   protected write(
     transaction: ChainableCommander,
-    entry: Entry,
-    tags: string[],
-    note: Note,
+    { entry, tags, note }: Written,
     { ttlSeconds }: Addition,
   ): number {
     const [normalTag] = entry.tags
-    for (const tag of tags) {
-      if (tag === normalTag || tag === entry.enteredTag) transaction.set(keyOf(tag), '1', 'EX', ttlSeconds)
-      // What stands under a third name expires with the rest.
-      else transaction.expire(keyOf(tag), ttlSeconds)
+    const anew = new Set([normalTag, entry.enteredTag])
+    for (const tag of anew) transaction.set(keyOf(tag), '1', 'EX', ttlSeconds)
+    for (const tag of new Set([...tags, ...note.tags])) {
+      if (!anew.has(tag)) transaction.expire(keyOf(tag), ttlSeconds)
     }
     transaction.set(blacklistNotes + normalTag, JSON.stringify(note), 'EX', ttlSeconds)
     return ttlSeconds * 1000
@@ -44,25 +42,26 @@ export class Blacklist extends NumberList {
     transaction.del(tags.map(keyOf)).del(blacklistNotes + entry.tags[0])
   }
 
-  protected async read(entries: readonly Entry[]): Promise<(Standing | undefined)[]> {
+  protected async look(entries: readonly Entry[]): Promise<(Standing | undefined)[]> {
     if (entries.length === 0) return []
-    const commands = this.redis.pipeline()
-    for (const { tags } of entries) {
-      commands.get(blacklistNotes + tags[0])
-      for (const tag of tags) commands.pttl(keyOf(tag))
-    }
-    const answers = (await replies(commands)).values()
-    return entries.map(({ tags }) => {
-      const note = readNote(answers.next().value)
-      // PTTL: -2 is not there, -1 is there for ever.
-      const there = tags
-        .map((tag) => ({ tag, pttl: answers.next().value as number }))
-        .filter(({ pttl }) => pttl !== -2)
-      const [first] = there
-      if (!first) return undefined
-      const times = there.map(({ pttl }) => pttl)
-      return { tag: first.tag, note, ttlMs: times.includes(-1) ? null : Math.max(...times) }
+    const keys = entries.flatMap(({ tags }) => [blacklistNotes + tags[0], ...tags.map(keyOf)])
+    const values = (await answered(this.redis.mget(keys))).values()
+    return entries.map((entry) => {
+      const note = readNote(values.next().value, entry)
+      return standingOf(
+        entry,
+        entry.tags.filter(() => values.next().value !== null),
+        note,
+      )
     })
+  }
+
+  protected async ttls(tags: string[]): Promise<(number | null)[]> {
+    if (tags.length === 0) return []
+    const commands = this.redis.pipeline()
+    for (const tag of tags) commands.pttl(keyOf(tag))
+    // -1: it is there for ever; -2: it has gone just now.
+    return (await replies(commands)).map((ttl) => (ttl === -1 ? null : Math.max(ttl as number, 0)))
   }
 
   protected async scan(position: string): Promise<[string, string[]]> {
@@ -79,7 +78,7 @@ export class VipList extends NumberList {
     return entry?.kind === 'number' ? entry : undefined
   }
 
-  protected write(transaction: ChainableCommander, entry: Entry, _tags: string[], note: Note): null {
+  protected write(transaction: ChainableCommander, { entry, note }: Written): null {
     const [normalTag] = entry.tags
     transaction.sadd(vipSet, normalTag, entry.enteredTag)
     transaction.hset(vipNotes, normalTag, JSON.stringify(note))
@@ -90,24 +89,34 @@ export class VipList extends NumberList {
     transaction.srem(vipSet, ...tags).hdel(vipNotes, entry.tags[0])
   }
 
-  protected async read(entries: readonly Entry[]): Promise<(Standing | undefined)[]> {
+  protected async look(entries: readonly Entry[]): Promise<(Standing | undefined)[]> {
     if (entries.length === 0) return []
-    const commands = this.redis.pipeline()
-    for (const { tags } of entries) {
-      commands.hget(vipNotes, tags[0])
-      for (const tag of tags) commands.sismember(vipSet, tag)
-    }
-    const answers = (await replies(commands)).values()
-    return entries.map(({ tags }) => {
-      const note = readNote(answers.next().value)
-      const [first] = tags.filter(() => answers.next().value === 1)
-      return first === undefined ? undefined : { tag: first, note, ttlMs: null }
+    const commands = this.redis.pipeline().hmget(vipNotes, ...entries.map(({ tags }) => tags[0]))
+    for (const { tags } of entries) for (const tag of tags) commands.sismember(vipSet, tag)
+    const [notes, ...memberships] = await replies(commands)
+    const members = memberships.values()
+    return entries.map((entry, index) => {
+      const note = readNote((notes as unknown[])[index], entry)
+      return standingOf(
+        entry,
+        entry.tags.filter(() => members.next().value === 1),
+        note,
+      )
     })
+  }
+
+  protected ttls(tags: string[]): Promise<null[]> {
+    return Promise.resolve(tags.map(() => null))
   }
 
   protected scan(position: string): Promise<[string, string[]]> {
     return answered(this.redis.sscan(vipSet, position, 'COUNT', scanCount))
   }
+}
+
+function standingOf(entry: Entry, present: string[], note: Note | undefined): Standing | undefined {
+  const [first, ...rest] = present
+  return first === undefined ? undefined : { entry, tags: [first, ...rest], note }
 }
 
 function keyOf(tag: string): string {

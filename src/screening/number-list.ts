@@ -1,6 +1,6 @@
 import type { ChainableCommander, Redis } from 'ioredis'
 import type { Country } from '../numbering/normal-form.js'
-import { entryOfTag, parseEntry, type Entry } from './entry.js'
+import { entryOfTag, parseEntry, textOfTag, type Entry } from './entry.js'
 import { replies } from './redis.js'
 
 /** An entry as it stands in a list. */
@@ -28,6 +28,13 @@ export interface Addition {
   ttlSeconds: number
 }
 
+export interface PageQuery {
+  /** A page's `next`; undefined: the first page. */
+  cursor?: string | undefined
+  /** Entries at most. */
+  limit: number
+}
+
 export interface ListPage {
   /** At most `limit`; fewer, even none, when the search takes long. The list ends where `next` is null. */
   items: Listed[]
@@ -36,23 +43,35 @@ export interface ListPage {
 
 /** How an entry stands in Redis. */
 export interface Standing {
-  /** The first of the entry's tags that is there. */
-  tag: string
+  entry: Entry
+  /** Those of the entry's tags that are there; the first one is what the list shows. */
+  tags: readonly [string, ...string[]]
   note: Note | undefined
-  /** Null: it stays. */
-  ttlMs: number | null
 }
 
 /** What is kept beside an entry. */
 export interface Note {
   entered: string
+  normal: string
+  /** Every name under which it was entered, one after another. */
+  tags: string[]
   reason: string | null
   addedBy: string
   addedAt: string
 }
 
+/** An entry that is being added. */
+export interface Written {
+  entry: Entry
+  /** Names under which it is there already. */
+  tags: readonly string[]
+  note: Note
+}
+
 /** Entries of one transaction: a bulk addition must not hold Redis up while calls wait for it. */
 const batchSize = 100
+/** Names that are looked at together for a page: as few as most pages need. */
+const sliceSize = 100
 /** A page is cut short rather than searched for longer than this. */
 const longestPageMs = 500
 
@@ -90,13 +109,16 @@ export abstract class NumberList {
     let added = 0
     for (let start = 0; start < entries.length; start += batchSize) {
       const batch = entries.slice(start, start + batchSize)
-      const before = await this.read(batch)
+      const before = await this.look(batch)
       const transaction = this.redis.multi()
       for (const [index, entry] of batch.entries()) {
-        if (!before[index]) added++
-        const note = { entered: entry.entered, reason, addedBy, addedAt: new Date().toISOString() }
-        const ttlMs = this.write(transaction, entry, this.#tagsOf(entry, before[index]), note, addition)
-        items.push(listed(entry, { tag: entry.enteredTag, note, ttlMs }))
+        const standing = before[index]
+        if (!standing) added++
+        const { entered, normal } = entry
+        const tags = [...new Set([...(standing?.note?.tags ?? []), entry.enteredTag])]
+        const note = { entered, normal, tags, reason, addedBy, addedAt: new Date().toISOString() }
+        const ttlMs = this.write(transaction, { entry, tags: standing?.tags ?? [], note }, addition)
+        items.push(listed({ entry, tags: [entry.enteredTag], note }, ttlMs))
       }
       await replies(transaction)
     }
@@ -104,16 +126,19 @@ export abstract class NumberList {
   }
 
   async find(entry: Entry): Promise<Listed | undefined> {
-    const [standing] = await this.read([entry])
-    return standing && listed(entry, standing)
+    const [standing] = await this.#resolve([entry])
+    if (!standing) return undefined
+    const [ttlMs] = await this.ttls([standing.tags[0]])
+    return listed(standing, ttlMs)
   }
 
   /** Removes the entry under all of its names. @returns whether it was there */
   async remove(entry: Entry): Promise<boolean> {
-    const [standing] = await this.read([entry])
+    const [standing] = await this.#resolve([entry])
     if (!standing) return false
     const transaction = this.redis.multi()
-    this.erase(transaction, entry, this.#tagsOf(entry, standing))
+    const { tags } = standing.entry
+    this.erase(transaction, standing.entry, [...new Set([...tags, ...(standing.note?.tags ?? [])])])
     const [removed] = await replies(transaction)
     return removed !== 0
   }
@@ -122,94 +147,96 @@ export abstract class NumberList {
    * Walks the list with SCAN: an entry that is there all the time is seen, one that comes or goes
    * meanwhile may be. A page costs the same at the end of a long list as at its beginning.
    *
-   * @param cursor a page's `next`
    * @returns undefined when the cursor is none of this server's
    */
-  async page({
-    cursor,
-    limit,
-  }: {
-    cursor?: string | undefined
-    limit: number
-  }): Promise<ListPage | undefined> {
+  async page({ cursor, limit }: PageQuery): Promise<ListPage | undefined> {
     const from = cursor === undefined ? { position: '0', after: '' } : readCursor(cursor)
     if (!from) return undefined
     let { position, after } = from
-    const items: Listed[] = []
+    const shown: Standing[] = []
+    const pageUpTo = async (next: string | null): Promise<ListPage> => {
+      const ttls = await this.ttls(shown.map(({ tags }) => tags[0]))
+      return { items: shown.map((standing, index) => listed(standing, ttls[index])), next }
+    }
     const deadline = performance.now() + longestPageMs
     for (;;) {
       const [next, found] = await this.scan(position)
       // SCAN answers as many as it likes. Where a page ends among them, the next page asks for the same
       // ones again and goes on in this order.
       const tags = [...new Set(found)].filter((tag) => tag > after).sort()
-      for (let start = 0; start < tags.length; start += limit) {
-        const entries = tags.slice(start, start + limit).map((tag) => this.verbatim(tag))
-        const standings = await this.read(entries)
-        for (const [index, entry] of entries.entries()) {
-          if (items.length === limit) return { items, next: writeCursor(position, after) }
-          after = entry.enteredTag
-          const standing = standings[index]
+      for (let start = 0; start < tags.length; start += sliceSize) {
+        const standings = await this.#resolve(
+          tags.slice(start, start + sliceSize).map((tag) => this.verbatim(tag)),
+        )
+        for (const [index, standing] of standings.entries()) {
+          if (shown.length === limit) return pageUpTo(writeCursor(position, after))
+          after = tags[start + index] ?? after
           // The entry's other names are passed over: it is shown once.
-          if (standing?.tag === entry.enteredTag) items.push(listed(entry, standing))
+          if (standing?.tags[0] === after) shown.push(standing)
         }
       }
-      if (next === '0') return { items, next: null }
-      if (items.length === limit || performance.now() > deadline)
-        return { items, next: writeCursor(next, '') }
+      if (next === '0') return pageUpTo(null)
+      if (shown.length === limit || performance.now() > deadline) return pageUpTo(writeCursor(next, ''))
       position = next
       after = ''
     }
   }
 
-  /** All names of the entry, the odd spelling with them in which it was entered before. */
-  #tagsOf(entry: Entry, standing: Standing | undefined): string[] {
-    const before = standing?.note && this.parse(standing.note.entered)
-    return before?.normal === entry.normal
-      ? [...new Set([...entry.tags, before.enteredTag])]
-      : [...entry.tags]
+  /** @returns how each entry stands, in the reading in which it was entered where there are two */
+  async #resolve(entries: readonly Entry[]): Promise<(Standing | undefined)[]> {
+    const alternatives = entries.flatMap(({ alternative }) => alternative ?? [])
+    const standings = await this.look([...entries, ...alternatives])
+    const others = standings.slice(entries.length).values()
+    return entries.map(({ alternative }, index) => {
+      const own = standings[index]
+      const other = alternative && others.next().value
+      return other?.note ? other : (own ?? other)
+    })
   }
 
   /**
-   * Adds the commands that write an entry: its normal form and the entered tag anew, `tags` as far as they
-   * are there. @returns its time to live in ms
+   * Adds the commands that write an entry: its normal form and the entered tag anew; `tags` and the note's
+   * live on with them. @returns for how many ms; null: for good
    */
   protected abstract write(
     transaction: ChainableCommander,
-    entry: Entry,
-    tags: string[],
-    note: Note,
+    written: Written,
     addition: Addition,
   ): number | null
   /** Adds the commands that erase an entry; the first answers how many of `tags` were there. */
   protected abstract erase(transaction: ChainableCommander, entry: Entry, tags: string[]): void
   /** @returns for each entry how it stands, undefined when it is not in the list */
-  protected abstract read(entries: readonly Entry[]): Promise<(Standing | undefined)[]>
+  protected abstract look(entries: readonly Entry[]): Promise<(Standing | undefined)[]>
+  /** @returns how long each tag still lives, in ms; null: it stays */
+  protected abstract ttls(tags: string[]): Promise<(number | null)[]>
   /** One step of SCAN. */
   protected abstract scan(position: string): Promise<[next: string, tags: string[]]>
 }
 
-/** Another program's value under our name is no note. */
-export function readNote(text: unknown): Note | undefined {
+/** @returns undefined for what is no note, or another entry's: other programs may write there too */
+export function readNote(text: unknown, { normal }: Entry): Note | undefined {
   if (typeof text !== 'string') return undefined
   try {
     const note = JSON.parse(text) as Partial<Note> | null
-    const isNote = [note?.entered, note?.addedBy, note?.addedAt].every((field) => typeof field === 'string')
-    return isNote ? (note as Note) : undefined
+    if (note?.normal !== normal || !Array.isArray(note.tags)) return undefined
+    const texts = [note.entered, note.addedBy, note.addedAt, note.reason ?? '', ...(note.tags as unknown[])]
+    return texts.every((text) => typeof text === 'string') ? (note as Note) : undefined
   } catch {
     return undefined
   }
 }
 
-function listed(entry: Entry, { note, ttlMs }: Standing): Listed {
+function listed({ entry, tags, note }: Standing, ttlMs: number | null | undefined): Listed {
+  const isForGood = ttlMs === null || ttlMs === undefined
   return {
     kind: entry.kind,
-    number: note?.entered ?? entry.entered,
+    number: note?.entered ?? textOfTag(tags[0]),
     normalForm: entry.normal,
     reason: note?.reason ?? null,
     addedBy: note?.addedBy ?? null,
     addedAt: note?.addedAt ?? null,
-    expiresAt: ttlMs === null ? null : new Date(Math.round((Date.now() + ttlMs) / 1000) * 1000).toISOString(),
-    ttlSeconds: ttlMs === null ? null : Math.ceil(ttlMs / 1000),
+    expiresAt: isForGood ? null : new Date(Math.round((Date.now() + ttlMs) / 1000) * 1000).toISOString(),
+    ttlSeconds: isForGood ? null : Math.ceil(ttlMs / 1000),
   }
 }
 

@@ -13,6 +13,7 @@ export interface TestLinger {
   readonly esl: { readonly host: string; readonly port: number }
   readonly adminKey: string
   readonly pool: pg.Pool
+  readonly databaseUrl: string
   readonly redisUrl: string
   /** What was logged at level warn and above, or as LOG_LEVEL says. */
   readonly logged: readonly LogLine[]
@@ -26,12 +27,15 @@ export interface LogLine {
   readonly [field: string]: unknown
 }
 
+/** @param through other ways to the services than their own, such as a line that the test can cut */
 export async function testLinger(
   t: Pick<Test, 'teardown'>,
   settings: Readonly<Record<string, string>> = {},
+  through: { readonly databaseUrl?: string; readonly redisUrl?: string } = {},
 ): Promise<TestLinger> {
   const database = await testDatabase(t)
-  const redis = await testRedis(t)
+  const databaseUrl = through.databaseUrl ?? database.url
+  const redisUrl = through.redisUrl ?? (await testRedis(t)).url
   const adminKey = randomBytes(32).toString('base64url')
   const config = loadConfig({
     ESL_LISTEN: '127.0.0.1:0',
@@ -42,7 +46,7 @@ export async function testLinger(
   })
   const logged: LogLine[] = []
   const log = pino({ level: config.logLevel }, { write: (line) => logged.push(JSON.parse(line) as LogLine) })
-  const server = await startServer({ config, log, databaseUrl: database.url, redisUrl: redis.url })
+  const server = await startServer({ config, log, databaseUrl, redisUrl })
   t.teardown(() => server.close({ deadlineMs: 0 }))
   const [host = '', port = ''] = server.eslAddress.split(':')
   return {
@@ -50,7 +54,8 @@ export async function testLinger(
     esl: { host, port: Number(port) },
     adminKey,
     pool: database.pool,
-    redisUrl: redis.url,
+    databaseUrl,
+    redisUrl,
     logged,
     http: async (method, path, body) => {
       const response = await fetch(`http://${server.httpAddress}${path}`, {

@@ -5,7 +5,6 @@ import { Header, type HeaderValue } from './headers.js'
 import type { CalledLeg } from './legs.js'
 import { answerChannel } from './media.js'
 import { causesOf, noteFailure, originate, presentCallee } from './originate.js'
-import { Profile } from './profile.js'
 import type { Session } from './session.js'
 import { frameMs } from './thread.js'
 
@@ -74,8 +73,7 @@ function connect(session: Session, leg: CalledLeg, causes: HeaderValue): void {
   channel.variables.set('signal_bond', leg.uuid)
   channel.callState = 'ACTIVE'
   channel.profile.update({ bridged: clock.now })
-  // As it is now: of the other leg's end the caller's events never tell.
-  channel.otherLeg = new Profile(leg.profile.fields)
+  channel.showOtherLeg(leg.profile)
 }
 
 /** What the two parties are scripted to do while they talk; the called one's own hangup is the leg's. */
@@ -107,7 +105,7 @@ function referByCalled(session: Session, to: string): void {
     'sip_h_Referred-By': '<sip:called@127.0.0.1>',
     sip_refer_to: `<sip:${to}@127.0.0.1:5060>`,
   })
-  channel.otherLeg = undefined
+  channel.showOtherLeg(undefined)
   session.transfer({ destination: to, context: channel.profile.fields.context }, 'bl_xfer')
 }
 

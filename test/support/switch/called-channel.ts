@@ -1,5 +1,5 @@
 import { Channel } from './channel.js'
-import { Variables } from './headers.js'
+import { Variables } from './variables.js'
 import type { CalledLeg } from './legs.js'
 import type { Session, TransferTarget } from './session.js'
 import { templates } from './templates.js'

@@ -1,6 +1,7 @@
-import { Header, type Variables } from './headers.js'
+import { Header, HeaderList, noHeaders, type HeaderRun } from './headers.js'
 import { Profile, type ProfileFields } from './profile.js'
 import { templates } from './templates.js'
+import type { Variables } from './variables.js'
 
 export type ChannelState = 'CS_ROUTING' | 'CS_EXECUTE' | 'CS_HANGUP' | 'CS_REPORTING'
 export type AnswerState = 'ringing' | 'answered' | 'hangup'
@@ -36,8 +37,6 @@ export class Channel {
   readonly name: string
   readonly variables: Variables
   profile: Profile
-  /** The leg that this one is or was bridged to. */
-  otherLeg: Profile | undefined
   /** What the channel's thread is in; events between two states show this one. */
   runningState: ChannelState = 'CS_EXECUTE'
   /** What it is on its way to. */
@@ -46,6 +45,9 @@ export class Channel {
   answerState: AnswerState
   hangupCause: string | undefined
   readonly #identity: readonly Header[]
+  #state: HeaderRun = noHeaders
+  #stateKey = ''
+  #otherLeg: HeaderRun = noHeaders
 
   constructor(profile: ProfileFields, variables: Variables) {
     this.uuid = profile.uuid
@@ -122,24 +124,43 @@ export class Channel {
   }
 
   /** From `Channel-State` to the codecs. */
-  stateHeaders(): Header[] {
-    const headers = [
-      new Header('Channel-State', this.runningState),
-      new Header('Channel-Call-State', this.callState),
-      new Header('Channel-State-Number', stateNumbers[this.state].toString()),
-      ...this.#identity,
-      new Header('Answer-State', this.answerState),
-    ]
-    if (this.hangupCause !== undefined) headers.push(new Header('Hangup-Cause', this.hangupCause))
-    headers.push(...codecHeaders)
-    return headers
+  stateHeaders(): HeaderRun {
+    const { runningState, callState, state, answerState, hangupCause } = this
+    const key = `${runningState} ${callState} ${state} ${answerState}`
+    if (key !== this.#stateKey) {
+      this.#stateKey = key
+      this.#state = new HeaderList([
+        constant('Channel-State', runningState),
+        constant('Channel-Call-State', callState),
+        constant('Channel-State-Number', stateNumbers[state].toString()),
+        ...this.#identity,
+        constant('Answer-State', answerState),
+        ...(hangupCause === undefined ? [] : [constant('Hangup-Cause', hangupCause)]),
+        ...codecHeaders,
+      ])
+    }
+    return this.#state
   }
 
   /** The `Other-Type` and `Other-Leg-*` headers, if there is or was another leg. */
-  otherLegHeaders(): readonly Header[] {
-    if (this.otherLeg === undefined) return []
-    return [otherType, ...this.otherLeg.headers('Other-Leg')]
+  otherLegHeaders(): HeaderRun {
+    return this.#otherLeg
+  }
+
+  /** @param profile of the leg that this one talks to, as it is now: of its end this one's events never tell */
+  showOtherLeg(profile: Profile | undefined): void {
+    this.#otherLeg =
+      profile === undefined ? noHeaders : new HeaderList([otherType, ...profile.headers('Other-Leg')])
   }
 }
 
 const otherType = new Header('Other-Type', 'originatee')
+const constants = new Map<string, Header>()
+
+/** One of the few states and causes that all channels share. */
+function constant(name: string, value: string): Header {
+  const key = `${name} ${value}`
+  let header = constants.get(key)
+  if (header === undefined) constants.set(key, (header = new Header(name, value)))
+  return header
+}

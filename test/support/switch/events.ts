@@ -1,12 +1,9 @@
 import type { Channel } from './channel.js'
-import { Header } from './headers.js'
+import { Header, HeaderList, noHeaders, textOf, type EventFormat, type HeaderRun } from './headers.js'
 import { templates } from './templates.js'
-
-export type EventFormat = 'plain' | 'json' | 'xml'
 
 /** Events that show a channel's state but none of its variables. */
 const withoutVariables = new Set(['CHANNEL_STATE', 'CHANNEL_CALLSTATE', 'DTMF'])
-const blankLine = '\n'
 
 /** An event that is being fired. Valid until the call goes on: it reads the channel when asked. */
 export class FiredEvent {
@@ -14,67 +11,50 @@ export class FiredEvent {
   readonly body: string | undefined
   /** Of the channel that it is about. */
   readonly uuid: string | undefined
-  readonly #parts: readonly Iterable<Header>[]
-  readonly #encoded = new Map<EventFormat, string>()
+  readonly #runs: readonly HeaderRun[]
+  readonly #frames: Partial<Record<EventFormat, string>> = {}
 
-  constructor(
-    name: string,
-    parts: readonly Iterable<Header>[],
-    options: { uuid?: string; body?: string } = {},
-  ) {
+  constructor(name: string, runs: readonly HeaderRun[], options: { uuid?: string; body?: string } = {}) {
     this.name = name
     this.uuid = options.uuid
     this.body = options.body
-    this.#parts = parts
+    this.#runs = runs
   }
 
   *headers(): Iterable<Header> {
-    for (const part of this.#parts) yield* part
+    for (const run of this.#runs) yield* run
   }
 
   /** A header's first value; names without regard to case. */
   get(name: string): string | undefined {
     const wanted = name.toLowerCase()
-    for (const header of this.headers()) if (header.name.toLowerCase() === wanted) return header.text
+    for (const header of this.headers()) if (header.name.toLowerCase() === wanted) return header.first
     return undefined
   }
 
   /** The whole frame as a socket gets it. */
   frame(format: EventFormat): string {
-    let frame = this.#encoded.get(format)
-    if (frame === undefined) {
-      const text = this.#encode(format)
-      frame = `Content-Length: ${Buffer.byteLength(text)}\nContent-Type: text/event-${format}\n\n${text}`
-      this.#encoded.set(format, frame)
-    }
-    return frame
-  }
-
-  #encode(format: EventFormat): string {
-    const { body } = this
-    const length =
-      body === undefined ? undefined : new Header('Content-Length', Buffer.byteLength(body).toString())
-    let text = ''
-    if (format === 'json') {
-      for (const part of this.#parts) for (const header of part) text += `,${header.json}`
-      if (length !== undefined) text += `,${length.json},"_body":${JSON.stringify(body)}`
-      return `{${text.slice(1)}}`
-    }
-    if (format === 'plain') {
-      text = this.plainHeaders()
-      return text + (length === undefined ? blankLine : `${length.plain}${blankLine}${body ?? ''}`)
-    }
-    for (const part of this.#parts) for (const header of part) text += header.xml
-    const bodyXml = length === undefined ? '' : `  <body>${escapeXml(body ?? '')}</body>\n`
-    return `<event>\n  <headers>\n${text}${length?.xml ?? ''}  </headers>\n${bodyXml}</event>\n`
+    return (this.#frames[format] ??= frameOf(format, this.#encode(format)))
   }
 
   /** Each header on a line of its own, values URL-encoded. */
   plainHeaders(): string {
-    let text = ''
-    for (const part of this.#parts) for (const header of part) text += header.plain
-    return text
+    return textOf(this.#runs, 'plain')
   }
+
+  #encode(format: EventFormat): string {
+    const { body } = this
+    const length = new Header('Content-Length', Buffer.byteLength(body ?? '').toString())
+    const text = textOf(body === undefined ? this.#runs : [...this.#runs, length], format)
+    if (format === 'json') return `{${text}${body === undefined ? '' : `,"_body":${JSON.stringify(body)}`}}`
+    if (format === 'plain') return `${text}\n${body ?? ''}`
+    const bodyXml = body === undefined ? '' : `  <body>${escapeXml(body)}</body>\n`
+    return `<event>\n  <headers>\n${text}  </headers>\n${bodyXml}</event>\n`
+  }
+}
+
+function frameOf(format: EventFormat, text: string): string {
+  return `Content-Length: ${Buffer.byteLength(text)}\nContent-Type: text/event-${format}\n\n${text}`
 }
 
 function escapeXml(text: string): string {
@@ -91,11 +71,11 @@ export interface OwnHeaders {
 
 /** The part that every event of a switch has, with its running number. */
 export class EventSource {
-  readonly #beginnings = new Map<string, readonly Header[]>()
+  readonly #beginnings = new Map<string, HeaderRun>()
   readonly #coreUuid: Header
   #sequence = 0
   #second = -1
-  #dates: readonly Header[] = []
+  #dates: HeaderRun = noHeaders
 
   constructor(coreUuid: string) {
     this.#coreUuid = new Header('Core-UUID', coreUuid)
@@ -103,25 +83,30 @@ export class EventSource {
 
   /** @param us when it happens, µs */
   ofChannel(name: string, channel: Channel, us: number, own: OwnHeaders = {}): FiredEvent {
-    const parts = [
+    const { before, after } = own
+    const runs = [
       ...this.#core(name, us),
-      own.before ?? [],
+      before === undefined ? noHeaders : new HeaderList(before),
       channel.stateHeaders(),
       channel.profile.headers('Caller'),
       channel.otherLegHeaders(),
-      withoutVariables.has(name) ? [] : channel.variables,
-      own.after ?? [],
+      withoutVariables.has(name) ? noHeaders : channel.variables,
+      after === undefined ? noHeaders : new HeaderList(after),
     ]
-    return new FiredEvent(name, parts, { uuid: channel.uuid })
+    return new FiredEvent(name, runs, { uuid: channel.uuid })
   }
 
   /** What the reply to `connect` and `uuid_dump` show. */
   channelData(channel: Channel, us: number, after: readonly Header[]): FiredEvent {
-    return this.ofChannel('CHANNEL_DATA', channel, us, { before: channel.profile.headers('Channel'), after })
+    return this.ofChannel('CHANNEL_DATA', channel, us, {
+      before: [...channel.profile.headers('Channel')],
+      after,
+    })
   }
 
   ofSwitch(name: string, us: number, headers: readonly Header[], body?: string): FiredEvent {
-    return new FiredEvent(name, [...this.#core(name, us), headers], body === undefined ? {} : { body })
+    const runs = [...this.#core(name, us), new HeaderList(headers)]
+    return new FiredEvent(name, runs, body === undefined ? {} : { body })
   }
 
   /** An event that is fired counts, whether or not anybody is subscribed to it. */
@@ -129,24 +114,23 @@ export class EventSource {
     this.#sequence++
   }
 
-  #core(name: string, us: number): Iterable<Header>[] {
+  #core(name: string, us: number): HeaderRun[] {
     let beginning = this.#beginnings.get(name)
     if (beginning === undefined) {
-      beginning = [new Header('Event-Name', name), this.#coreUuid, ...templates().machine]
+      beginning = new HeaderList([new Header('Event-Name', name), this.#coreUuid, ...templates().machine])
       this.#beginnings.set(name, beginning)
     }
     const second = Math.floor(us / 1e6)
     if (second !== this.#second) {
       this.#second = second
-      const date = new Date(second * 1000)
-      this.#dates = [
+      this.#dates = new HeaderList([
         new Header('Event-Date-Local', stampOf(us)),
-        new Header('Event-Date-GMT', date.toUTCString()),
-      ]
+        new Header('Event-Date-GMT', new Date(second * 1000).toUTCString()),
+      ])
     }
     const stamp = new Header('Event-Date-Timestamp', us.toString())
     const sequence = new Header('Event-Sequence', (++this.#sequence).toString())
-    return [beginning, this.#dates, [stamp], templates().origins.get(name) ?? [], [sequence]]
+    return [beginning, this.#dates, stamp, templates().origins.get(name) ?? noHeaders, sequence]
   }
 }
 

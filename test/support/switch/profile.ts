@@ -1,4 +1,4 @@
-import { Header } from './headers.js'
+import { Header, HeaderList, type HeaderRun } from './headers.js'
 
 /** A leg's parties and times: the `Caller-*`, `Channel-*` and `Other-Leg-*` headers. Times in µs, 0 if not yet. */
 export interface ProfileFields {
@@ -80,17 +80,18 @@ const layout: readonly (readonly [suffix: string, field?: keyof ProfileFields])[
   ['Privacy-Hide-Number'],
 ]
 
-const sharedHeaders = new Map<string, Header>()
+const constantHeaders = new Map<string, Header>()
 
-function sharedHeader(name: string, value: string): Header {
-  let header = sharedHeaders.get(name)
-  if (header === undefined) sharedHeaders.set(name, (header = new Header(name, value)))
+function constantHeader(name: string, value: string): Header {
+  let header = constantHeaders.get(name)
+  if (header === undefined) constantHeaders.set(name, (header = new Header(name, value)))
   return header
 }
 
 export class Profile {
   readonly #fields: ProfileFields
-  readonly #headers = new Map<string, Header[]>()
+  readonly #headers = new Map<string, HeaderList>()
+  #isOutdated = false
 
   constructor(fields: ProfileFields) {
     this.#fields = { ...fields }
@@ -102,25 +103,36 @@ export class Profile {
 
   update(fields: Partial<ProfileFields>): void {
     Object.assign(this.#fields, fields)
-    this.#headers.clear()
+    this.#isOutdated = true
   }
 
   /** @param prefix `Caller`, `Channel` or `Other-Leg` */
-  headers(prefix: string): readonly Header[] {
-    let headers = this.#headers.get(prefix)
-    if (headers === undefined) this.#headers.set(prefix, (headers = this.#build(prefix)))
-    return headers
+  headers(prefix: string): HeaderRun {
+    let list = this.#headers.get(prefix)
+    if (list === undefined || this.#isOutdated) {
+      this.#isOutdated = false
+      this.#headers.clear()
+      this.#headers.set(prefix, (list = this.#build(prefix, list?.headers ?? [])))
+    }
+    return list
   }
 
-  #build(prefix: string): Header[] {
+  /** @param previous what it was before: headers that have not changed are kept */
+  #build(prefix: string, previous: readonly Header[]): HeaderList {
     const headers: Header[] = []
     for (const [suffix, field] of layout) {
       const name = `${prefix}-${suffix}`
       const value = field === undefined ? constants.get(suffix) : this.#fields[field]
       if (value === undefined) continue
-      const isShared = field === undefined || value === 0
-      headers.push(isShared ? sharedHeader(name, value.toString()) : new Header(name, value.toString()))
+      const text = value.toString()
+      const isConstant = field === undefined || value === 0
+      headers.push(
+        isConstant
+          ? constantHeader(name, text)
+          : (previous.find((header) => header.name === name && header.value === text) ??
+              new Header(name, text)),
+      )
     }
-    return headers
+    return new HeaderList(headers)
   }
 }

@@ -1,4 +1,5 @@
-import type { EventFormat, FiredEvent } from './events.js'
+import type { FiredEvent } from './events.js'
+import type { EventFormat } from './headers.js'
 
 /** What `myevents` subscribes to, after mod_event_socket: no CALLSTATE, HOLD, PLAYBACK, RECORD, CUSTOM. */
 const myEvents = [

@@ -1,5 +1,6 @@
-import { Header, type HeaderValue } from './headers.js'
+import { Header, HeaderList, type HeaderRun, type HeaderValue } from './headers.js'
 import { readTranscript, type RecordedFrame } from './recordings.js'
+import type { NamedHeader } from './variables.js'
 
 /**
  * The bulk of every payload, cut out of the recordings when it is first needed: what a channel carries
@@ -32,21 +33,20 @@ export interface CalledLegSlots {
   readonly transferId: string
 }
 
-type SharedHeader = readonly [name: string, header: Header]
-type ChannelTemplate<Slots> = (slots: Slots) => [name: string, header: Header][]
+type ChannelTemplate<Slots> = (slots: Slots) => NamedHeader[]
 type Event = ReadonlyMap<string, HeaderValue>
 
 export interface Templates {
   readonly callerLeg: ChannelTemplate<ChannelSlots>
   readonly calledLeg: ChannelTemplate<CalledLegSlots>
   /** Variables that a media answer adds; `bridged` when the far end's answer is passed on. */
-  readonly answer: readonly SharedHeader[]
-  readonly bridgedAnswer: readonly SharedHeader[]
-  readonly audioStatistics: readonly SharedHeader[]
+  readonly answer: readonly NamedHeader[]
+  readonly bridgedAnswer: readonly NamedHeader[]
+  readonly audioStatistics: readonly NamedHeader[]
   /** `FreeSWITCH-Hostname` to `FreeSWITCH-IPv6` */
   readonly machine: readonly Header[]
   /** `Event-Calling-File`, `-Function`, `-Line-Number` by event name */
-  readonly origins: ReadonlyMap<string, readonly Header[]>
+  readonly origins: ReadonlyMap<string, HeaderRun>
   /** What `api status` says. */
   readonly status: string
 }
@@ -106,25 +106,25 @@ function variablesOf(event: Event): [name: string, value: HeaderValue][] {
   )
 }
 
-function shared(name: string, value: HeaderValue): SharedHeader {
+function shared(name: string, value: HeaderValue): NamedHeader {
   return [name, new Header(`variable_${name}`, value)]
 }
 
 /** The variables that were set between two events: in the second one they stand behind all others. */
-function addedVariables(before: Event, after: Event): SharedHeader[] {
+function addedVariables(before: Event, after: Event): NamedHeader[] {
   const variables = variablesOf(after)
   const first = variables.findIndex(([name]) => !before.has(`variable_${name}`))
   return variables.slice(first).map(([name, value]) => shared(name, value))
 }
 
-function originsIn(frames: readonly RecordedFrame[]): Map<string, Header[]> {
-  const origins = new Map<string, Header[]>()
+function originsIn(frames: readonly RecordedFrame[]): Map<string, HeaderRun> {
+  const origins = new Map<string, HeaderRun>()
   for (const { event } of frames) {
     const name = event?.get('Event-Name')
     if (event === undefined || typeof name !== 'string' || origins.has(name)) continue
     origins.set(
       name,
-      originHeaders.map((header) => new Header(header, event.get(header) ?? '')),
+      new HeaderList(originHeaders.map((header) => new Header(header, event.get(header) ?? ''))),
     )
   }
   return origins

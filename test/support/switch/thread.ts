@@ -8,7 +8,7 @@ export type Wake =
 export const frameMs = 20
 
 interface Waiter {
-  readonly wakes: ReadonlySet<Wake>
+  readonly wakes: readonly Wake[]
   readonly timers: Timer[]
   readonly go: (wake: Wake) => void
 }
@@ -31,7 +31,7 @@ export class Thread {
         for (const timer of timers) timer.cancel()
         resolve(wake)
       }
-      this.#waiter = { wakes: new Set(wakes), timers, go }
+      this.#waiter = { wakes, timers, go }
       if (until === undefined) return
       const onTime = (): void => {
         go('time')
@@ -43,7 +43,7 @@ export class Thread {
   /** Wakes the thread, if it waits for this, after so many ms. */
   wake(wake: Wake, ms: number, kind: TimerKind = 'follow'): void {
     const waiter = this.#waiter
-    if (!waiter?.wakes.has(wake)) return
+    if (!waiter?.wakes.includes(wake)) return
     if (ms === 0) {
       waiter.go(wake)
       return

@@ -1,0 +1,534 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { connect, type AddressInfo } from 'node:net'
+import type { FastifyRequest } from 'fastify'
+import { Redis } from 'ioredis'
+import t, { type Test } from 'tap'
+import { Authentication } from '../src/admin/auth.js'
+import { buildAdmin } from '../src/admin/server.js'
+import { checkRedis, connectRedis } from '../src/screening/redis.js'
+import { Screening } from '../src/screening/screen.js'
+import { ensureFirstKey } from '../src/store/api-keys.js'
+import { Catalog } from '../src/store/catalog.js'
+import { commitRecords } from '../src/store/commit.js'
+import { openPool } from '../src/store/database.js'
+import { paidCall, unansweredCall } from './support/call-records.js'
+import { logLines } from './support/log-lines.js'
+import { ApiContract, type OpenApi } from './support/openapi.js'
+import { Line } from './support/outage.js'
+import { testDatabase, testRedis } from './support/services.js'
+
+const database = await testDatabase(t)
+const { url: redisUrl } = await testRedis(t)
+const databaseLine = await Line.to(t, database.url)
+const redisLine = await Line.to(t, redisUrl)
+
+const { log, lines } = logLines()
+const pool = openPool(databaseLine.url(database.url), { max: 4, log })
+const redis = connectRedis(redisLine.url(redisUrl), log)
+/** What other programs do with the lists. */
+const others = new Redis(redisUrl)
+await checkRedis(redis)
+const catalog = await Catalog.load(database.pool, { log })
+const dependencies = {
+  pool,
+  redis,
+  screening: new Screening({ redis, log }),
+  catalog,
+  country: 'VN' as const,
+  log,
+  readiness: () => Promise.resolve([{ name: 'event_socket', ok: true }]),
+}
+const app = await buildAdmin(dependencies)
+t.teardown(async () => {
+  await app.close()
+  await catalog.close()
+  redis.disconnect()
+  others.disconnect()
+  await pool.end()
+})
+
+const adminKey = (await ensureFirstKey(database.pool)) ?? ''
+const contract = new ApiContract((await app.inject('/openapi.json')).json<OpenApi>())
+
+interface Asked {
+  /** An object is sent as JSON. */
+  body?: unknown
+  /** Null: none. */
+  key?: string | null
+  headers?: Record<string, string>
+}
+
+/** Asks the API; whatever it answers must be as openapi.json says. */
+async function ask(t: Test, method: string, url: string, { body, key = adminKey, headers }: Asked = {}) {
+  const answer = await app.inject({
+    method: method,
+    url,
+    headers: { ...(key !== null && { authorization: `Bearer ${key}` }), ...headers },
+    ...(body !== undefined && { payload: body as object }),
+  })
+  t.strictSame(contract.faults(method, url, answer), [], `${method} ${url}: ${answer.statusCode}`)
+  return {
+    status: answer.statusCode,
+    headers: answer.headers,
+    json: () => answer.json<Record<string, unknown>>(),
+  }
+}
+
+async function makeKey(role: string, tenant: string | null): Promise<string> {
+  const text = `test_${randomUUID()}`
+  await database.pool.query('INSERT INTO api_keys (hash, role, tenant_id) VALUES ($1, $2, $3)', [
+    createHash('sha256').update(text).digest(),
+    role,
+    tenant,
+  ])
+  return text
+}
+
+/** One request for each operation under /v1. */
+const everyOperation = contract.operations
+  .filter(({ path }) => path.startsWith('/v1/'))
+  .map(({ method, path }) => ({
+    method: method.toUpperCase(),
+    url: path.replace('{id}', 'demo').replace('{number}', '1000'),
+    body: method === 'post' ? { number: '1000' } : undefined,
+  }))
+
+t.beforeEach(() => others.flushdb())
+
+t.test('anybody may ask whether the server is alive and ready, and for the description', async (t) => {
+  const health = await ask(t, 'GET', '/health', { key: null })
+  t.equal(health.status, 200)
+  t.strictSame(health.json(), { status: 'ok', unscreened_calls: 0 })
+  const ready = await ask(t, 'GET', '/ready', { key: null })
+  t.equal(ready.status, 200)
+  t.strictSame(ready.json(), {
+    status: 'ready',
+    checks: ['postgresql', 'redis', 'catalog', 'event_socket'].map((name) => ({ name, ok: true })),
+  })
+})
+
+t.test('the description is OpenAPI 3.1 and tells each operation apart', async (t) => {
+  const document = (await app.inject('/openapi.json')).json<OpenApi>()
+  t.equal(document.openapi, '3.1.0')
+  const ids = contract.operations.map(({ operation }) => operation.operationId)
+  t.equal(new Set(ids).size, ids.length)
+  for (const { operation } of contract.operations) {
+    t.ok(operation.summary, `${operation.operationId} has a summary`)
+    for (const [status, { description }] of Object.entries(operation.responses))
+      t.ok(
+        description && description !== 'Default Response',
+        `${operation.operationId} ${status} is described`,
+      )
+  }
+  t.strictSame(contract.operations.map(({ method, path }) => `${method} ${path}`).sort(), [
+    'delete /v1/blacklist/{number}',
+    'delete /v1/vip/{number}',
+    'get /health',
+    'get /ready',
+    'get /v1/blacklist',
+    'get /v1/blacklist/{number}',
+    'get /v1/cdrs',
+    'get /v1/tenants/{id}/balance',
+    'get /v1/vip',
+    'get /v1/vip/{number}',
+    'post /v1/blacklist',
+    'post /v1/vip',
+  ])
+})
+
+t.test('nothing under /v1 answers without an admin key', async (t) => {
+  const readKey = await makeKey('read', null)
+  const tenantKey = await makeKey('admin', 'demo')
+  for (const { method, url, body } of everyOperation) {
+    const none = await ask(t, method, url, { body, key: null })
+    t.equal(none.status, 401)
+    t.equal(none.headers['www-authenticate'], 'Bearer realm="linger"')
+    t.match(none.json(), { type: 'urn:linger:problem:unauthorized', status: 401 })
+    t.equal((await ask(t, method, url, { body, key: 'wrong' })).status, 401)
+    t.equal(
+      (await ask(t, method, url, { body, key: null, headers: { authorization: adminKey } })).status,
+      401,
+    )
+    t.equal((await ask(t, method, url, { body, key: readKey })).status, 403)
+    t.equal((await ask(t, method, url, { body, key: tenantKey })).status, 403)
+  }
+  t.strictSame(await others.keys('*'), [], 'and nothing was changed')
+})
+
+t.test('a key that was found is trusted for 5 seconds, and no longer', async (t) => {
+  let now = 0
+  const authentication = new Authentication(database.pool, () => now)
+  const key = await makeKey('admin', null)
+  const request = { headers: { authorization: `bearer  ${key}` } } as FastifyRequest
+  await authentication.check(request)
+  t.match(request.apiKey, { role: 'admin', tenant: null })
+  await database.pool.query('UPDATE api_keys SET revoked_at = now() WHERE id = $1', [request.apiKey?.id])
+  now = 4999
+  await authentication.check(request)
+  now = 5000
+  await t.rejects(authentication.check(request), { code: 'unauthorized' })
+})
+
+t.test('an unknown parameter is refused everywhere', async (t) => {
+  for (const { method, url, body } of everyOperation) {
+    const answer = await ask(t, method, `${url}?colour=red`, { body })
+    t.equal(answer.status, 400)
+    t.match(answer.json(), { errors: [{ field: 'colour', detail: /^is unknown; allowed are / }] })
+  }
+})
+
+t.test('CDRs come the latest first, page by page, with their charges', async (t) => {
+  const start = Date.parse('2025-11-21T08:00:00Z') * 1000
+  const calls = [paidCall(60_000, { startedAt: start }), unansweredCall({ startedAt: start + 1_000_000 })]
+  await commitRecords(database.pool, calls)
+  const [paid, unanswered] = calls
+  const first = (await ask(t, 'GET', '/v1/cdrs?limit=1')).json()
+  t.match(first, { items: [{ call_uuid: unanswered?.callUuid, cost: '0.00', charges: [] }], next: String })
+  const second = (await ask(t, 'GET', `/v1/cdrs?limit=1&cursor=${String(first.next)}`)).json()
+  t.match(second, {
+    items: [
+      {
+        call_uuid: paid?.callUuid,
+        tenant: 'demo',
+        direction: 'outbound',
+        called: '84901234567',
+        started_at: '2025-11-21T08:00:00.000Z',
+        billed_ms: 60_000,
+        cost: '500.00',
+        currency: 'VND',
+        source: 'session',
+        charges: [{ prefix_entered: '090', price_per_minute: '500.00', cost: '500.00' }],
+      },
+    ],
+    next: null,
+  })
+  const one = (await ask(t, 'GET', `/v1/cdrs?call_uuid=${paid?.callUuid ?? ''}`)).json()
+  t.strictSame(one, second)
+  t.strictSame((await ask(t, 'GET', '/v1/cdrs?call_uuid=nobody')).json(), { items: [], next: null })
+  t.match((await ask(t, 'GET', '/v1/tenants/demo/balance')).json(), {
+    balance: '999500.00',
+    reserved: '0.00',
+    available: '999500.00',
+    currency: 'VND',
+  })
+})
+
+t.test('a wrong parameter says which, and what is allowed', async (t) => {
+  const cases: [url: string, field: string, detail: string | RegExp][] = [
+    ['/v1/cdrs?limit=0', 'limit', 'is "0"; allowed is a whole number of 1 to 1000'],
+    ['/v1/cdrs?limit=1001', 'limit', 'is "1001"; allowed is a whole number of 1 to 1000'],
+    ['/v1/cdrs?limit=ten', 'limit', 'is "ten"; allowed is a whole number of 1 to 1000'],
+    ['/v1/cdrs?limit=1.5', 'limit', /whole number/],
+    ['/v1/cdrs?limit=', 'limit', /whole number/],
+    ['/v1/cdrs?limit=1&limit=2', 'limit', 'is ["1","2"]; allowed is a whole number of 1 to 1000'],
+    ['/v1/cdrs?cursor=x', 'cursor', 'is not the "next" of a page of this list'],
+    ['/v1/blacklist?cursor=x', 'cursor', 'is not the "next" of a page of this list'],
+    [`/v1/cdrs?call_uuid=${'x'.repeat(257)}`, 'call_uuid', /allowed is a text of 1 to 256 characters$/],
+    [`/v1/tenants/${'x'.repeat(65)}/balance`, 'id', /allowed is a text of 1 to 64 characters$/],
+    [
+      '/v1/blacklist/09012x',
+      'number',
+      /^is "09012x"; allowed is a number of 1 to 32 digits .* or anonymous$/,
+    ],
+    ['/v1/vip/8490*', 'number', /^is "8490\*"; allowed is a number of 1 to 32 digits/],
+  ]
+  for (const [url, field, detail] of cases) {
+    const answer = await ask(t, 'GET', url)
+    t.equal(answer.status, 400)
+    t.equal(answer.headers['content-type'], 'application/problem+json; charset=utf-8')
+    t.match(answer.json(), {
+      type: 'urn:linger:problem:invalid',
+      title: 'The request is not valid',
+      status: 400,
+      detail: `Not valid: ${field}.`,
+      errors: [{ field, detail }],
+    })
+  }
+  for (const url of ['/v1/tenants/nobody/balance', "/v1/tenants/';--/balance", '/v1/tenants/%00/balance'])
+    t.equal((await ask(t, 'GET', url)).status, 404)
+})
+
+t.test('a number is blacklisted, looked up in any spelling, listed and removed', async (t) => {
+  const added = await ask(t, 'POST', '/v1/blacklist', {
+    body: { number: '+84 901-234-567', ttl_seconds: 60, reason: 'spam' },
+  })
+  t.equal(added.status, 201)
+  const entry = {
+    number: '+84901234567',
+    normal_form: '84901234567',
+    kind: 'number',
+    reason: 'spam',
+    added_by: /^[0-9a-f-]{36}$/,
+    ttl_seconds: 60,
+  }
+  t.match(added.json(), { items: [entry] })
+  t.equal(await others.get('phone:blacklist:84901234567'), '1')
+  t.match(lines.at(-1), { msg: 'list changed', list: 'blacklist', added: 1 })
+
+  t.equal((await ask(t, 'POST', '/v1/blacklist', { body: { number: '0901234567' } })).status, 200, 'renewed')
+  for (const spelling of ['0901234567', '84901234567', '+84901234567', '%2B84%20901%20234%20567']) {
+    const found = await ask(t, 'GET', `/v1/blacklist/${spelling}`)
+    t.equal(found.status, 200)
+    t.match(found.json(), {
+      number: '0901234567',
+      normal_form: '84901234567',
+      reason: null,
+      ttl_seconds: 86400,
+    })
+  }
+  t.match((await ask(t, 'GET', '/v1/blacklist')).json(), { items: [{ number: '0901234567' }], next: null })
+
+  t.equal((await ask(t, 'DELETE', '/v1/blacklist/84901234567')).status, 204)
+  t.strictSame(await others.keys('*'), [])
+  t.equal((await ask(t, 'DELETE', '/v1/blacklist/84901234567')).status, 404)
+  const gone = await ask(t, 'GET', '/v1/blacklist/84901234567')
+  t.equal(gone.status, 404)
+  t.match(gone.json(), {
+    type: 'urn:linger:problem:not_found',
+    detail: '84901234567 is not on the blacklist.',
+  })
+  t.equal((await ask(t, 'DELETE', '/v1/blacklist/spam')).status, 400)
+})
+
+t.test('many at once: numbers, prefixes and anonymous callers', async (t) => {
+  const answer = await ask(t, 'POST', '/v1/blacklist', {
+    body: { numbers: ['0901234567', '84901234567', '091*', 'anonymous'], reason: 'spam' },
+  })
+  t.equal(answer.status, 201)
+  t.match(answer.json(), {
+    items: [
+      { number: '84901234567', kind: 'number' },
+      { number: '091*', normal_form: '8491*', kind: 'prefix' },
+      { number: 'anonymous', kind: 'anonymous' },
+    ],
+  })
+  t.equal((await ask(t, 'GET', '/v1/blacklist/8491*')).status, 200)
+  t.match((await ask(t, 'GET', '/v1/blacklist/0911234567')).json(), {
+    status: 404,
+    detail: '0911234567 is not on the blacklist; but its calls are refused because of the entry 8491*.',
+  })
+  const first = (await ask(t, 'GET', '/v1/blacklist?limit=2')).json()
+  t.equal((first.items as unknown[]).length, 2)
+  const second = (await ask(t, 'GET', `/v1/blacklist?limit=2&cursor=${String(first.next)}`)).json()
+  t.equal((second.items as unknown[]).length, 1)
+  t.equal(second.next, null)
+})
+
+t.test('what another program wrote is listed, and can be removed', async (t) => {
+  await others.set('phone:blacklist:sipvicious', '1')
+  const found = await ask(t, 'GET', '/v1/blacklist/sipvicious')
+  t.strictSame(found.json(), {
+    number: 'sipvicious',
+    normal_form: 'sipvicious',
+    kind: 'number',
+    reason: null,
+    added_by: null,
+    added_at: null,
+    ttl_seconds: null,
+    expires_at: null,
+  })
+  t.match((await ask(t, 'GET', '/v1/blacklist')).json(), { items: [{ number: 'sipvicious' }] })
+  t.equal((await ask(t, 'DELETE', '/v1/blacklist/sipvicious')).status, 204)
+})
+
+t.test('VIPs are kept the same way, without an end', async (t) => {
+  const added = await ask(t, 'POST', '/v1/vip', { body: { number: '0901234567', reason: 'the director' } })
+  t.equal(added.status, 201)
+  t.match(added.json(), { items: [{ number: '0901234567', ttl_seconds: null, expires_at: null }] })
+  t.equal((await ask(t, 'POST', '/v1/vip', { body: { numbers: ['84901234567'] } })).status, 200)
+  t.strictSame((await others.smembers('phone:vip')).sort(), ['0901234567', '84901234567'])
+  t.match((await ask(t, 'GET', '/v1/vip')).json(), { items: [{ normal_form: '84901234567' }], next: null })
+  t.equal((await ask(t, 'GET', '/v1/vip/+84901234567')).status, 200)
+  t.equal((await ask(t, 'DELETE', '/v1/vip/0901234567')).status, 204)
+  t.equal((await ask(t, 'DELETE', '/v1/vip/0901234567')).status, 404)
+  t.match((await ask(t, 'GET', '/v1/vip/0901234567')).json(), { detail: '0901234567 is not a VIP.' })
+  t.equal((await ask(t, 'DELETE', '/v1/vip/spam')).status, 400)
+  t.strictSame(await others.keys('*'), [])
+})
+
+t.test('a wrong body says which fields, and what is allowed; nothing of it is done', async (t) => {
+  const ttl = 'allowed is a whole number of 1 to 315360000'
+  const oneOf = 'exactly one of number, numbers is needed'
+  const known = 'allowed are number, numbers, reason, ttl_seconds'
+  const cases: [body: unknown, errors: Record<string, string | RegExp>][] = [
+    [{ number: '' }, { number: 'is ""; allowed is a text of 1 to 64 characters' }],
+    [{ number: 'x1' }, { number: /^is "x1"; allowed is a number of 1 to 32 digits .*8490\*.*anonymous$/ }],
+    [{ number: 901234567 }, { number: 'is 901234567; allowed is a text of 1 to 64 characters' }],
+    [
+      { numbers: ['1000', 'x', '9**'] },
+      { 'numbers[1]': /^is "x"; allowed/, 'numbers[2]': /^is "9\*\*"; allowed/ },
+    ],
+    [{ numbers: ['1000', null] }, { 'numbers[1]': /^is null; allowed is a text/ }],
+    [{ numbers: [] }, { numbers: 'is []; allowed is a list of 1 to 500 entries' }],
+    [{ numbers: '1000' }, { numbers: 'is "1000"; allowed is a list of 1 to 500 entries' }],
+    [{ number: '1000', ttl_seconds: 0 }, { ttl_seconds: `is 0; ${ttl}` }],
+    [{ number: '1000', ttl_seconds: -1 }, { ttl_seconds: `is -1; ${ttl}` }],
+    [{ number: '1000', ttl_seconds: 1.5 }, { ttl_seconds: `is 1.5; ${ttl}` }],
+    [{ number: '1000', ttl_seconds: '60' }, { ttl_seconds: `is "60"; ${ttl}` }],
+    [{ number: '1000', ttl_seconds: 1e12 }, { ttl_seconds: `is 1000000000000; ${ttl}` }],
+    [
+      { number: '1000', reason: 'x'.repeat(201) },
+      { reason: /^is "x+…; allowed is a text of 1 to 200 characters$/ },
+    ],
+    [{ number: '1000', ttl: 60 }, { ttl: `is unknown; ${known}` }],
+    [
+      { number: '1000', a: 1, b: 2, ttl_seconds: 0 },
+      { a: /unknown/, b: /unknown/, ttl_seconds: /^is 0/ },
+    ],
+    [{}, { number: oneOf, numbers: oneOf }],
+    [
+      { number: '1000', numbers: ['1000'] },
+      { number: oneOf, numbers: oneOf },
+    ],
+    [[], { body: /^is \[\]; allowed is an object with number, numbers, reason, ttl_seconds$/ }],
+    [undefined, { body: /^is missing; allowed is an object/ }],
+  ]
+  for (const [body, errors] of cases) {
+    const answer = await ask(t, 'POST', '/v1/blacklist', { body })
+    t.equal(answer.status, 400, JSON.stringify(body))
+    t.match(answer.json(), {
+      detail: `Not valid: ${Object.keys(errors).join(', ')}.`,
+      errors: Object.entries(errors).map(([field, detail]) => ({ field, detail })),
+    })
+    t.equal((answer.json().errors as unknown[]).length, Object.keys(errors).length)
+  }
+  const vip = await ask(t, 'POST', '/v1/vip', { body: { number: '090*', ttl_seconds: 60 } })
+  t.match(vip.json(), { errors: [{ field: 'ttl_seconds', detail: /^is unknown/ }] })
+  t.equal((await ask(t, 'POST', '/v1/vip', { body: { numbers: ['090*', 'anonymous'] } })).status, 400)
+  t.strictSame(await others.keys('*'), [])
+})
+
+t.test('a body that is no JSON, or too large, is refused as what it is', async (t) => {
+  const json = { 'content-type': 'application/json' }
+  const large = { number: '1000', reason: 'x'.repeat(70_000) }
+  for (const path of ['/v1/blacklist', '/v1/vip']) {
+    const cut = await ask(t, 'POST', path, { body: '{"number":', headers: json })
+    t.match(cut.json(), { status: 400, detail: 'The body is not well-formed JSON.' })
+    const empty = await ask(t, 'POST', path, { body: '', headers: json })
+    t.match(empty.json(), { status: 400, detail: /empty/ })
+    const form = { 'content-type': 'application/x-www-form-urlencoded' }
+    t.equal((await ask(t, 'POST', path, { body: 'number=1000', headers: form })).status, 415)
+    t.equal((await ask(t, 'POST', path, { body: large })).status, 413)
+    const poisoned = await ask(t, 'POST', path, { body: '{"number":"1000","__proto__":{}}', headers: json })
+    t.equal(poisoned.status, 400)
+  }
+  t.strictSame(await others.keys('*'), [])
+})
+
+t.test('what is no resource, and what is no HTTP, gets the same form of error', async (t) => {
+  const key = { authorization: `Bearer ${adminKey}` }
+  const cases: [method: 'GET' | 'PUT', url: string, status: number][] = [
+    ['GET', '/', 404],
+    ['GET', '/v1/nothing', 404],
+    ['PUT', '/v1/blacklist', 404],
+    ['GET', '/v1/blacklist/%zz', 400],
+    ['GET', `/v1/blacklist/${'1'.repeat(600)}`, 414],
+  ]
+  for (const [method, url, status] of cases) {
+    const answer = await app.inject({ method, url, headers: key })
+    t.equal(answer.statusCode, status)
+    t.match(answer.headers['content-type'], /^application\/problem\+json/)
+    t.match(answer.json(), { type: /^urn:linger:problem:/, status, title: String, detail: String })
+  }
+
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  for (const [bytes, status] of [
+    ['HELO example.org\r\n\r\n', 400],
+    [`GET / HTTP/1.1\r\nX-Long: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
+  ] as const) {
+    const socket = connect(port, '127.0.0.1')
+    const received: Buffer[] = []
+    socket.on('data', (chunk) => received.push(chunk))
+    socket.write(bytes)
+    await once(socket, 'close')
+    const [head = '', body = ''] = Buffer.concat(received).toString().split('\r\n\r\n')
+    t.match(head, new RegExp(`^HTTP/1.1 ${status} [^]*application/problem\\+json`))
+    t.match(JSON.parse(body), { status })
+  }
+})
+
+t.test('a failure of the server is told without its inside, and logged with it', async (t) => {
+  const failing = await buildAdmin({
+    ...dependencies,
+    readiness: () => Promise.reject(new TypeError('SELECT secret FROM inside')),
+  })
+  t.teardown(() => failing.close())
+  const answer = await failing.inject('/ready')
+  t.equal(answer.statusCode, 500)
+  t.strictSame(answer.json(), {
+    type: 'urn:linger:problem:internal',
+    title: 'The server failed',
+    status: 500,
+    detail: 'The server failed; its log says why.',
+  })
+  t.match(lines.at(-1), {
+    level: 50,
+    err: { type: 'TypeError', message: 'SELECT secret FROM inside', stack: String },
+  })
+})
+
+t.test('with Redis away the lists say so, and the rest goes on', async (t) => {
+  const closed = new Promise((resolve) => redis.once('close', resolve))
+  await redisLine.cut()
+  await closed
+  for (const { method, url, body } of everyOperation) {
+    const isList = /blacklist|vip/.test(url)
+    const answer = await ask(t, method, url, { body })
+    t.equal(answer.status, isList ? 503 : 200)
+    if (!isList) continue
+    t.match(answer.json(), {
+      type: 'urn:linger:problem:redis_away',
+      detail: 'Redis is away. Try again later.',
+    })
+    t.equal(answer.headers['retry-after'], '1')
+  }
+  const ready = await ask(t, 'GET', '/ready', { key: null })
+  t.equal(ready.status, 503)
+  t.match(ready.json(), {
+    type: 'urn:linger:problem:not_ready',
+    detail: /^redis: Redis at 127\.0\.0\.1:\d+: /,
+    checks: [
+      { name: 'postgresql', ok: true },
+      { name: 'redis', ok: false, detail: /^Redis at 127\.0\.0\.1:\d+: / },
+    ],
+  })
+  const back = new Promise((resolve) => redis.once('ready', resolve))
+  await redisLine.mend()
+  await back
+  t.equal((await ask(t, 'GET', '/v1/blacklist')).status, 200)
+})
+
+t.test('with PostgreSQL away a key that is known still opens the lists, and the rest says so', async (t) => {
+  const newKey = await makeKey('admin', null)
+  t.equal((await ask(t, 'GET', '/v1/cdrs')).status, 200)
+  await databaseLine.cut()
+  for (const { method, url, body } of everyOperation) {
+    const isList = /blacklist|vip/.test(url)
+    const answer = await ask(t, method, url, { body })
+    t.equal(answer.status === 503, !isList, `${method} ${url}: ${answer.status}`)
+    const unknown = await ask(t, method, url, { body, key: newKey })
+    t.equal(unknown.status, 503)
+    t.match(unknown.json(), {
+      type: 'urn:linger:problem:database_away',
+      detail: 'PostgreSQL does not answer. Try again later.',
+    })
+  }
+  const ready = await ask(t, 'GET', '/ready', { key: null })
+  t.match(ready.json(), {
+    status: 503,
+    detail: /^postgresql: PostgreSQL at 127\.0\.0\.1:\d+, database \w+/,
+    checks: [
+      { name: 'postgresql', ok: false },
+      { name: 'redis', ok: true },
+    ],
+  })
+  t.notMatch(ready.json().detail, new URL(database.url).password || 'no password')
+  await databaseLine.mend()
+  t.equal((await ask(t, 'GET', '/v1/cdrs', { key: newKey })).status, 200)
+})
+
+t.test('every answer that the description names was seen in these tests', async (t) => {
+  t.strictSame(contract.unseen(), [])
+})

@@ -1,0 +1,324 @@
+import { once } from 'node:events'
+import { BlockList, connect, createServer, type AddressInfo } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
+import t, { type Test } from 'tap'
+import { getvar } from '../src/esl/command.js'
+import { CommandRefused, ProtocolError, ReplyTimeout } from '../src/esl/errors.js'
+import { Listener, Released, type IncomingCall, type ListenerOptions } from '../src/esl/listener.js'
+import { apiResponse, channelData, handshakeCommands, Peer, reply } from './support/peer.js'
+import { isCollected, until } from './support/wire.js'
+
+function allowing(...addresses: string[]): BlockList {
+  const allow = new BlockList()
+  for (const address of addresses) allow.addAddress(address)
+  return allow
+}
+
+interface Served {
+  readonly listener: Listener
+  readonly calls: IncomingCall[]
+  readonly errors: { error: Error; about: { remoteAddress: string; callUuid?: string } }[]
+}
+
+/** A listener whose calls last until their connection closes. */
+async function listen(t: Test, options: Partial<ListenerOptions> = {}): Promise<Served> {
+  const calls: IncomingCall[] = []
+  const errors: Served['errors'] = []
+  const listener = await Listener.listen({
+    host: '127.0.0.1',
+    port: 0,
+    allow: allowing('127.0.0.1'),
+    maxCalls: 1000,
+    lingerSeconds: 30,
+    onCall: async (call) => {
+      calls.push(call)
+      await call.connection.closed()
+    },
+    onError: (error, about) => errors.push({ error, about: { ...about } }),
+    ...options,
+  })
+  t.teardown(() => listener.close({ deadlineMs: 0 }))
+  return { listener, calls, errors }
+}
+
+function callOf({ calls }: Served, uuid: string): IncomingCall | undefined {
+  return calls.find(({ channel }) => channel.get('Unique-ID') === uuid)
+}
+
+async function isRefused(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  return once(socket, 'connect').then(
+    () => {
+      socket.destroy()
+      return false
+    },
+    (error: unknown) => (error as { code?: string }).code === 'ECONNREFUSED',
+  )
+}
+
+t.test('we speak first, all of it in one packet, and hand the channel over', async (t) => {
+  const served = await listen(t)
+  const peer = new Peer(t, served.listener)
+  const [packet] = (await once(peer.socket, 'data')) as [Buffer]
+  t.match(
+    packet.toString(),
+    /^connect\n\nlinger 30\n\nmyevents json\n\nnixevent CHANNEL_STATE (?:[A-Z_]+ )*[A-Z_]+\n\n$/,
+  )
+  t.notMatch(
+    packet.toString(),
+    /HANGUP|BRIDGE|ANSWER|EXECUTE_COMPLETE/,
+    'what a call lives by is not taken off',
+  )
+  peer.say(channelData('a-uuid') + reply('+OK') + reply('+OK') + reply('+OK'))
+  await until(() => served.calls.length === 1)
+  const [{ channel, isOverCapacity, connection }] = served.calls as [IncomingCall]
+  t.equal(channel.get('Unique-ID'), 'a-uuid')
+  t.equal(channel.get('Caller-Destination-Number'), '0901234567')
+  t.match(channel.get('variable_switch_r_sdp'), /^v=0\r\n/)
+  t.equal(isOverCapacity, false)
+  t.equal(served.listener.calls, 1)
+  const answered = connection.send(getvar('a'))
+  await peer.hears(handshakeCommands + 1)
+  peer.say(reply('1'))
+  t.equal(await answered, '1')
+  peer.socket.end()
+  await until(() => served.listener.calls === 0)
+  t.same(served.errors, [])
+})
+
+t.test('a socket without `full` is told of in the log, and its call is served', async (t) => {
+  const served = await listen(t)
+  const peer = new Peer(t, served.listener)
+  await peer.hears(handshakeCommands)
+  peer.say(channelData('a') + reply('-ERR not controlling a session').repeat(3))
+  await until(() => served.calls.length === 1 && served.errors.length === 3)
+  for (const { error } of served.errors) t.match(error, CommandRefused)
+  t.equal(served.calls[0]?.connection.isClosed, false)
+})
+
+t.test('an address that is not allowed gets nothing', async (t) => {
+  const served = await listen(t)
+  const stranger = new Peer(t, served.listener, '127.0.0.2')
+  await stranger.closed()
+  t.equal(stranger.received, '')
+  t.equal(served.errors[0]?.about.remoteAddress, '127.0.0.2')
+  await Peer.call(t, served.listener, 'a')
+  await until(() => served.calls.length === 1)
+  t.equal(served.errors.length, 1)
+})
+
+t.test(
+  'a call over capacity is connected and handed over to be refused, one that was ours never',
+  async (t) => {
+    const served = await listen(t, {
+      maxCalls: 2,
+      isKnownCall: (channel) => channel.has('variable_linger_call'),
+    })
+    const { listener } = served
+    const peers = new Map<string, Peer>()
+    for (const uuid of ['a', 'b', 'over-1', 'over-2', 'over-3']) {
+      peers.set(uuid, await Peer.call(t, listener, uuid))
+      await until(() => callOf(served, uuid) !== undefined)
+      t.equal(callOf(served, uuid)?.isOverCapacity, uuid.startsWith('over'), uuid)
+    }
+    t.equal(listener.calls, 2)
+    await Peer.call(t, listener, 'known', 'variable_linger_call: eyJ2IjoxfQ')
+    await until(() => callOf(served, 'known') !== undefined)
+    t.equal(callOf(served, 'known')?.isOverCapacity, false)
+    t.equal(listener.calls, 3)
+    for (const uuid of ['a', 'b']) peers.get(uuid)?.socket.end()
+    await until(() => listener.calls === 1)
+    await Peer.call(t, listener, 'next')
+    await until(() => callOf(served, 'next') !== undefined)
+    t.equal(callOf(served, 'next')?.isOverCapacity, false, 'calls that are being refused take no place')
+  },
+)
+
+t.test('a peer that does not finish the handshake is let go at its deadline, and told of once', async (t) => {
+  const served = await listen(t, { handshakeTimeoutMs: 60 })
+  const silent = new Peer(t, served.listener)
+  const slow = new Peer(t, served.listener)
+  await slow.hears(handshakeCommands)
+  slow.say(channelData('slow').slice(0, 500))
+  await Promise.all([silent.closed(), slow.closed()])
+  await until(() => served.errors.length === 2)
+  for (const { error, about } of served.errors) {
+    t.match(error, ReplyTimeout)
+    t.match(about.remoteAddress, /^127\.0\.0\.1:\d+$/)
+  }
+  t.same(served.calls, [])
+})
+
+t.test('a peer that is no FreeSWITCH is let go', async (t) => {
+  const served = await listen(t)
+  const stranger = new Peer(t, served.listener)
+  stranger.say('HTTP/1.1 400 Bad Request\n\n')
+  await stranger.closed()
+  const nameless = new Peer(t, served.listener)
+  nameless.say('Event-Name: CHANNEL_DATA\nContent-Type: command/reply\nReply-Text: +OK\n\n')
+  await nameless.closed()
+  const passerBy = new Peer(t, served.listener)
+  await once(passerBy.socket, 'connect')
+  passerBy.socket.destroy()
+  await until(() => served.errors.length === 3)
+  t.match(served.errors[0]?.error, ProtocolError)
+  t.match(served.errors[1]?.error, { code: 'PROTOCOL', message: 'channel data without Unique-ID' })
+  t.same(served.calls, [])
+})
+
+t.test('a connection that is reset before it is accepted does no harm', async (t) => {
+  const served = await listen(t)
+  // Nothing is accepted between the two signals: this thread sleeps.
+  const signals = new Int32Array(new SharedArrayBuffer(8))
+  const worker = new Worker(
+    `const { workerData: { port, signals } } = require('node:worker_threads')
+     Atomics.wait(signals, 0, 0)
+     const socket = require('node:net').connect(port, '127.0.0.1', () => {
+       socket.resetAndDestroy()
+       setImmediate(() => { Atomics.store(signals, 1, 1); Atomics.notify(signals, 1) })
+     })`,
+    { eval: true, workerData: { port: served.listener.address.port, signals } },
+  )
+  await once(worker, 'online')
+  Atomics.store(signals, 0, 1)
+  Atomics.notify(signals, 0)
+  Atomics.wait(signals, 1, 0)
+  await once(worker, 'exit')
+  await Peer.call(t, served.listener, 'a')
+  await until(() => served.calls.length === 1)
+  t.same(served.errors, [])
+})
+
+t.test('what goes wrong in one call is told once, with its uuid, and leaves the others alone', async (t) => {
+  const served = await listen(t, {
+    onCall: async (call) => {
+      const uuid = call.channel.get('Unique-ID')
+      if (uuid === 'rejects') throw new Error('a bug')
+      call.connection.onEvent = () => {
+        throw new Error('a bug in a handler')
+      }
+      if (uuid === 'waits') await call.connection.send(getvar('never answered'.replaceAll(' ', '_')))
+      else await call.connection.closed()
+    },
+  })
+  const sound = await Peer.call(t, served.listener, 'sound')
+  const event = 'Content-Length: 2\nContent-Type: text/event-json\n\n{}'
+  await (await Peer.call(t, served.listener, 'rejects')).closed()
+  for (const uuid of ['throws', 'waits']) {
+    const peer = await Peer.call(t, served.listener, uuid)
+    peer.say(event)
+    await peer.closed()
+  }
+  await until(() => served.errors.length >= 3)
+  t.same(
+    served.errors.map(({ error, about }) => [error.message, about.callUuid]),
+    [
+      ['a bug', 'rejects'],
+      ['a bug in a handler', 'throws'],
+      ['a bug in a handler', 'waits'],
+    ],
+  )
+  t.equal(served.listener.calls, 1)
+  sound.socket.end()
+  await until(() => served.listener.calls === 0)
+  t.equal(served.errors.length, 3)
+})
+
+t.test('a silent call is asked after: it goes on while the switch knows it, and no longer', async (t) => {
+  const served = await listen(t, { idleMs: 20 })
+  const peer = await Peer.call(t, served.listener, 'a-uuid')
+  for (let probes = 1; probes <= 3; probes++) {
+    await peer.hears(handshakeCommands + probes)
+    t.equal(peer.commands.at(-1), 'api uuid_exists a-uuid')
+    t.equal(served.listener.calls, 1)
+    peer.say(apiResponse(probes < 3 ? 'true' : 'false'))
+  }
+  await peer.closed()
+  t.match(served.errors, [{ error: { message: 'the switch no longer knows the call' } }])
+})
+
+t.test('a switch that has vanished without a word is noticed', async (t) => {
+  const served = await listen(t, { idleMs: 20, connection: { replyTimeoutMs: 50 } })
+  const peer = await Peer.call(t, served.listener, 'a')
+  await peer.closed()
+  t.match(served.errors, [{ error: { code: 'REPLY_TIMEOUT' }, about: { callUuid: 'a' } }])
+  t.equal(served.listener.calls, 0)
+})
+
+t.test('a drain serves what is queued, then refuses, and waits for the calls that end in time', async (t) => {
+  const served = await listen(t)
+  const { listener } = served
+  const { port } = listener.address
+  const peers = Array.from({ length: 60 }, () => new Peer(t, listener))
+  // They are connected now as far as the kernel goes, and none is accepted.
+  await new Promise<void>((resolve) => {
+    process.nextTick(resolve)
+  })
+  t.equal(listener.isDraining, false)
+  const closing = listener.close({ deadlineMs: 60_000 })
+  t.equal(listener.isDraining, true)
+  for (const [index, peer] of peers.entries()) {
+    await peer.hears(handshakeCommands)
+    peer.say(channelData(`call-${index}`) + reply('+OK').repeat(3))
+  }
+  await until(() => served.calls.length === peers.length)
+  await nextTurn()
+  await nextTurn()
+  t.equal(await isRefused(port), true)
+  let isClosed = false
+  void closing.then(() => (isClosed = true))
+  for (const peer of peers.slice(1)) peer.socket.end()
+  await until(() => listener.calls === 1)
+  t.equal(isClosed, false)
+  peers[0]?.socket.end()
+  t.equal(await closing, 0)
+  t.same(served.errors, [])
+})
+
+t.test('at the deadline of a drain the calls that are left are given to the next action', async (t) => {
+  const served = await listen(t)
+  const { listener } = served
+  const talking = await Peer.call(t, listener, 'talking')
+  const mute = await Peer.call(t, listener, 'mute')
+  await until(() => served.calls.length === 2)
+  const closing = listener.close({ deadlineMs: 50 })
+  t.equal(listener.close({ deadlineMs: 60_000 }), closing, 'a second close waits for the same')
+  await Promise.all([talking, mute].map((peer) => peer.hears(handshakeCommands + 1)))
+  t.equal(talking.commands.at(-1), 'exit')
+  talking.say(reply('+OK bye'))
+  await until(() => callOf(served, 'talking')?.connection.isClosed === true)
+  t.match(callOf(served, 'talking')?.connection.closedBy, Released)
+  t.equal(await closing, 2, 'a switch that does not answer is not waited for')
+  t.equal(callOf(served, 'mute')?.connection.isClosed, true)
+  await Promise.all([talking.closed(), mute.closed()])
+})
+
+t.test('a drain without calls is over at once', async (t) => {
+  const { listener } = await listen(t)
+  const { port } = listener.address
+  t.equal(await listener.close({ deadlineMs: 60_000 }), 0)
+  t.equal(await isRefused(port), true)
+})
+
+t.test('a port that is in use is an error of the one who listens', async (t) => {
+  const other = createServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  t.teardown(() => other.close())
+  const { port } = other.address() as AddressInfo
+  await t.rejects(listen(t, { port }), { code: 'EADDRINUSE' })
+})
+
+t.test("the channel's data is let go while the call goes on", async (t) => {
+  let channel: WeakRef<object> | undefined
+  const served = await listen(t, {
+    onCall: (call) => {
+      channel = new WeakRef(call.channel)
+      return call.connection.closed()
+    },
+  })
+  await Peer.call(t, served.listener, 'a')
+  await until(() => channel !== undefined)
+  await isCollected(channel!)
+  t.equal(served.listener.calls, 1)
+})
