@@ -39,11 +39,22 @@ t.test('a rate entered by its trunk prefix is found by each number that it was m
   )
 })
 
-t.test('the normal form of a normal form is itself', async () => {
+t.test('the normal form of a normal form is itself, of foreign numbers too', async (t) => {
   fc.assert(
     fc.property(fc.stringMatching(/^(\+84|0084|0)[35789][0-9]{8}$/), (number) => {
       const normal = normalNumber(number, 'VN')
       return normalNumber(normal, 'VN') === normal
     }),
   )
+  for (const written of ['+6566402798', '+12125550123', '+442079460018', '+81312345678', '+33123456789']) {
+    const normal = normalNumber(written, 'VN')
+    t.equal(normal, written.slice(1))
+    t.equal(normalNumber(normal, 'VN'), normal)
+  }
+})
+
+t.test('a country where nobody dials a trunk prefix', async (t) => {
+  t.equal(normalNumber('2125550123', 'US'), '12125550123')
+  t.equal(normalNumber('12125550123', 'US'), '12125550123')
+  t.equal(normalNumber('0612345678', 'IT'), '390612345678')
 })

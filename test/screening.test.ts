@@ -17,8 +17,11 @@ t.teardown(() => {
 })
 t.beforeEach(() => others.flushdb())
 
+/** Where Redis is not meant to be slow, a busy machine must not make it so. */
+const patient = { timeoutMs: 10_000 }
+
 /** A client as the server makes it, and the screening on it. */
-async function screeningOver(t: Test, via = url, options: Partial<ScreeningOptions> = {}) {
+async function screeningOver(t: Test, via = url, options: Partial<ScreeningOptions> = patient) {
   const { log, lines, warnings } = logLines()
   const redis = connectRedis(via, log)
   t.teardown(() => {
@@ -146,7 +149,10 @@ t.test('a call costs one round trip: one packet with all the questions', async (
 t.test('Redis killed: callers pass at once, one warning, and it works again when it is back', async (t) => {
   const line = await Line.to(t, url)
   let now = 0
-  const { redis, screening, lines, warnings } = await screeningOver(t, line.url(url), { now: () => now })
+  const { redis, screening, lines, warnings } = await screeningOver(t, line.url(url), {
+    ...patient,
+    now: () => now,
+  })
   await others.set('phone:blacklist:0901234567', '1')
   t.strictSame(await screening.screen(caller('0901234567')), refused)
 
@@ -181,7 +187,7 @@ t.test('Redis slower than 200 ms: the caller passes, and later answers are heard
   const start = performance.now()
   t.strictSame(await screening.screen(caller('0901234567')), unscreened)
   const tookMs = performance.now() - start
-  t.ok(tookMs >= 195 && tookMs < 1000, `after ${tookMs} ms`)
+  t.ok(tookMs >= 195 && tookMs < 2000, `after ${tookMs} ms`)
   line.requests = []
   for (let i = 0; i < 5; i++) t.strictSame(await screening.screen(caller('0901234567')), unscreened)
   t.strictSame(line.requests, [], 'while Redis stands still nothing more is asked, so nothing piles up')
@@ -219,10 +225,10 @@ t.test('a connection on which nothing comes back is given up for a new one', asy
 
 t.test('a process that was busy itself does not blame Redis', async (t) => {
   const line = await WatchedLine.to(t, url)
-  const { screening } = await screeningOver(t, line.url(url), { timeoutMs: 30 })
+  const { screening } = await screeningOver(t, line.url(url), {})
   line.onAnswered = () => {
     line.onAnswered = undefined
-    const end = performance.now() + 60
+    const end = performance.now() + 300
     while (performance.now() < end);
   }
   t.strictSame(await screening.screen(caller('1000')), passes)
@@ -231,7 +237,10 @@ t.test('a process that was busy itself does not blame Redis', async (t) => {
 
 t.test('where it is set so, callers are refused while Redis is away', async (t) => {
   const line = await Line.to(t, url)
-  const { redis, screening, warnings } = await screeningOver(t, line.url(url), { failOpen: false })
+  const { redis, screening, warnings } = await screeningOver(t, line.url(url), {
+    ...patient,
+    failOpen: false,
+  })
   const closed = heard(redis, 'close')
   await line.cut()
   await closed

@@ -27,6 +27,9 @@ export type ProblemCode = keyof typeof table
 
 export const problemType = 'application/problem+json'
 
+/** Of a request with more wrong fields, the first ones are told. */
+const mostErrors = 20
+
 /** An error as RFC 9457 writes it. */
 export interface ProblemBody {
   /** `urn:linger:problem:{code}`: what a program tells errors apart by. */
@@ -90,8 +93,10 @@ const protocolErrors: Readonly<Record<string, Problem>> = {
 /** Answers with the problem that `error` is. What is the server's fault is logged whole, and not shown. */
 export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const problem = problemOf(error, request)
-  if (problem.status >= 500)
-    request.log.error({ err: error, route: request.routeOptions.url }, problem.message)
+  if (problem.status >= 500) {
+    const level = problem.code === 'internal' ? 'error' : 'warn'
+    request.log[level]({ err: error, route: request.routeOptions.url }, problem.message)
+  }
   if (problem.code === 'unauthorized') void reply.header('www-authenticate', 'Bearer realm="linger"')
   if (problem.status === 503) void reply.header('retry-after', '1')
   void reply.code(problem.status).type(problemType).send(problem.toJSON())
@@ -155,7 +160,8 @@ function problemOf(error: unknown, request: FastifyRequest): Problem {
   return new Problem('internal', 'The server failed; its log says why.', { cause: error })
 }
 
-function invalid(errors: FieldError[]): Problem {
+function invalid(all: FieldError[]): Problem {
+  const errors = all.slice(0, mostErrors)
   const fields = errors.map(({ field }) => field)
   return new Problem('invalid', `Not valid: ${fields.join(', ')}.`, { errors })
 }

@@ -33,7 +33,6 @@ interface Schema {
 
 /** More of a wrong value would not help its reader. */
 const longestEcho = 60
-const mostErrors = 20
 
 /** One error a field that is at fault; the schema says what is allowed. */
 export function fieldErrors(failed: {
@@ -44,7 +43,7 @@ export function fieldErrors(failed: {
   const schema = failed.schema as Schema
   const errors = new Map<string, FieldError>()
   const note = (field: string, detail: string) => {
-    if (!errors.has(field) && errors.size < mostErrors) errors.set(field, { field, detail })
+    if (!errors.has(field)) errors.set(field, { field, detail })
   }
   for (const { keyword, instancePath, schemaPath, message, params } of failed.violations) {
     // The branches of a oneOf and the `false` behind an unknown field are told by their parents.
@@ -76,7 +75,10 @@ export function fieldErrors(failed: {
 
 /** A client's value as it is shown back to it. */
 export function echo(value: unknown): string {
-  const text = value === undefined ? 'missing' : JSON.stringify(value)
+  return shortened(value === undefined ? 'missing' : JSON.stringify(value))
+}
+
+function shortened(text: string): string {
   return text.length > longestEcho ? `${text.slice(0, longestEcho)}…` : text
 }
 
@@ -130,8 +132,9 @@ function valueAt(value: unknown, steps: string[]): unknown {
 
 function fieldName(steps: string[]): string {
   if (steps.length === 0) return 'body'
-  return steps.reduce((name, step) => {
-    if (/^[0-9]+$/.test(step)) return `${name}[${step}]`
-    return name === '' ? step : `${name}.${step}`
+  const name = steps.reduce((path, step) => {
+    if (/^[0-9]+$/.test(step)) return `${path}[${step}]`
+    return path === '' ? step : `${path}.${step}`
   }, '')
+  return shortened(name)
 }

@@ -38,11 +38,13 @@ export function identify(
     (facts.accountCode === undefined ? undefined : catalog.byAccount(facts.accountCode)) ??
     (facts.authUser === undefined ? undefined : catalog.byAuthUser(facts.authUser, facts.authRealm)) ??
     (believesFrom ? catalog.byTrustedExtension(facts.callerNumber, facts.domain) : undefined)
-  const did = catalog.byDid(normalNumber(facts.calledNumber, owner?.tenant.country ?? defaultCountry))
+  const dialledIn = owner?.tenant.country ?? defaultCountry
+  const number = normalNumber(facts.calledNumber, dialledIn)
+  const did = catalog.byDid(number)
   const tenant = owner?.tenant ?? did?.tenant
   const country = tenant?.country ?? defaultCountry
   const caller = normalNumber(facts.callerNumber, country)
-  const called = normalNumber(facts.calledNumber, country)
+  const called = country === dialledIn ? number : normalNumber(facts.calledNumber, country)
   if (tenant === undefined) {
     return { tenant, direction: 'inbound', caller, called, calledExtension: undefined, isEmergency: false }
   }

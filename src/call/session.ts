@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import { Channel, type BridgeResult } from '../channel/channel.js'
+import type { Connection } from '../esl/connection.js'
 import { CallerGone, UnsafeArgument } from '../esl/errors.js'
 import type { Event } from '../esl/event.js'
 import { Released, type IncomingCall } from '../esl/listener.js'
@@ -57,7 +58,7 @@ export class Session implements Call {
   #lastHeardAt: number
 
   private constructor(incoming: IncomingCall, dependencies: SessionDependencies) {
-    // The channel's data is let go here: it is 7 kB a call, and its facts are a few hundred bytes.
+    // The channel's data is let go here: its facts are a few hundred bytes.
     this.#isOverCapacity = incoming.isOverCapacity
     this.#dependencies = dependencies
     this.#facts = channelFacts(incoming.channel)
@@ -69,19 +70,25 @@ export class Session implements Call {
     this.#identity = identify(this.#facts, dependencies.catalog, dependencies)
   }
 
-  /** @returns when the call's record is durable and its socket is let go */
-  static async serve(incoming: IncomingCall, dependencies: SessionDependencies): Promise<void> {
-    const { connection } = incoming
-    const session = new Session(incoming, dependencies)
-    session.#takeOffGuard()
-    await session.#converse()
-    const finalEvent = await session.channel.finalEvent(dependencies.finalEventMs)
+  /**
+   * Not async: an async function keeps what it was given as long as it runs, and the channel's data, taken
+   * apart, is 25 kB a call.
+   * @returns when the call's record is durable and its socket is let go
+   */
+  static serve(incoming: IncomingCall, dependencies: SessionDependencies): Promise<void> {
+    return new Session(incoming, dependencies).#serve(incoming.connection)
+  }
+
+  async #serve(connection: Connection): Promise<void> {
+    this.#takeOffGuard()
+    await this.#converse()
+    const finalEvent = await this.channel.finalEvent(this.#dependencies.finalEventMs)
     if (connection.closedBy instanceof Released) {
-      session.log.info('given to the next action of its dialplan: this server drains')
+      this.log.info('given to the next action of its dialplan: this server drains')
       return
     }
-    await session.#record(finalEvent)
-    await session.channel.exit().catch(ignoreGone)
+    await this.#record(finalEvent)
+    await this.channel.exit().catch(ignoreGone)
   }
 
   async #converse(): Promise<void> {

@@ -14,6 +14,9 @@ const isDialable = /^\+?[0-9]{1,32}$/
 const longestShortNumber = 6
 
 /**
+ * Digits without `+` and without a trunk prefix may be a national or an international number: the reading
+ * that is a valid number counts, the national one if both are. So a normal form is its own normal form, but
+ * for foreign numbers that look like national ones.
  * @param number as it came off the wire; visual separators are not removed, a SIP user part has none
  * @returns digits, or `number` unchanged when it is no number that could be dialled in `country`
  */
@@ -21,7 +24,8 @@ export function normalNumber(number: string, country: Country): string {
   if (!isDialable.test(number) || (number.length <= longestShortNumber && !number.startsWith('+')))
     return number
   const parsed = parsePhoneNumberFromString(number, country)
-  if (parsed?.isPossible()) return parsed.number.slice(1)
+  if (parsed?.isValid()) return parsed.number.slice(1)
+  if (parsed?.isPossible() && /^[+0]/.test(number)) return parsed.number.slice(1)
   return internationalDigits(number, country)
 }
 

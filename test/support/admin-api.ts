@@ -1,0 +1,117 @@
+import { createHash, randomUUID } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import { Redis } from 'ioredis'
+import type pg from 'pg'
+import type { Test } from 'tap'
+import type { AdminDependencies } from '../../src/admin/dependencies.js'
+import { buildAdmin } from '../../src/admin/server.js'
+import { checkRedis, connectRedis } from '../../src/screening/redis.js'
+import { Screening } from '../../src/screening/screen.js'
+import { ensureFirstKey } from '../../src/store/api-keys.js'
+import { Catalog } from '../../src/store/catalog.js'
+import { openPool } from '../../src/store/database.js'
+import { logLines, type LogLine } from './log-lines.js'
+import { ApiContract, type OpenApi } from './openapi.js'
+import { Line } from './outage.js'
+import { testDatabase, testRedis } from './services.js'
+
+export interface Asked {
+  /** An object is sent as JSON. */
+  body?: unknown
+  /** Null: none. Default: an admin key. */
+  key?: string | null
+  headers?: Record<string, string>
+}
+
+export interface Answer {
+  status: number
+  headers: Record<string, unknown>
+  json: () => Record<string, unknown>
+}
+
+/** The admin API over services of its own, and lines to them that can be cut. */
+export interface AdminApi {
+  app: FastifyInstance
+  dependencies: AdminDependencies
+  contract: ApiContract
+  /** Asks the API; whatever it answers must be as openapi.json says. */
+  ask: (t: Test, method: string, url: string, asked?: Asked) => Promise<Answer>
+  makeKey: (role: string, tenant: string | null) => Promise<string>
+  adminKey: string
+  /** What is asked on these does not pass the lines. */
+  database: { url: string; pool: pg.Pool }
+  others: Redis
+  databaseLine: Line
+  redisLine: Line
+  log: LogLine[]
+}
+
+export async function startAdminApi(t: Test): Promise<AdminApi> {
+  const database = await testDatabase(t)
+  const { url: redisUrl } = await testRedis(t)
+  const databaseLine = await Line.to(t, database.url)
+  const redisLine = await Line.to(t, redisUrl)
+  const { log, lines } = logLines()
+  const pool = openPool(databaseLine.url(database.url), { max: 4, log })
+  const redis = connectRedis(redisLine.url(redisUrl), log)
+  const others = new Redis(redisUrl)
+  await checkRedis(redis)
+  const catalog = await Catalog.load(database.pool, { log })
+  const dependencies: AdminDependencies = {
+    pool,
+    redis,
+    screening: new Screening({ redis, log }),
+    catalog,
+    country: 'VN',
+    log,
+    readiness: () => Promise.resolve([{ name: 'event_socket', ok: true }]),
+  }
+  const app = await buildAdmin(dependencies)
+  t.teardown(async () => {
+    await app.close()
+    await catalog.close()
+    redis.disconnect()
+    others.disconnect()
+    await pool.end()
+  })
+  const adminKey = (await ensureFirstKey(database.pool)) ?? ''
+  const contract = new ApiContract((await app.inject('/openapi.json')).json<OpenApi>())
+
+  const ask: AdminApi['ask'] = async (t, method, url, { body, key = adminKey, headers } = {}) => {
+    const answer = await app.inject({
+      method: method as 'GET',
+      url,
+      headers: { ...(key !== null && { authorization: `Bearer ${key}` }), ...headers },
+      ...(body !== undefined && { payload: body as object }),
+    })
+    t.strictSame(contract.faults(method, url, answer), [], `${method} ${url}: ${answer.statusCode}`)
+    return { status: answer.statusCode, headers: answer.headers, json: () => answer.json() }
+  }
+
+  const makeKey: AdminApi['makeKey'] = async (role, tenant) => {
+    const text = `test_${randomUUID()}`
+    await database.pool.query('INSERT INTO api_keys (hash, role, tenant_id) VALUES ($1, $2, $3)', [
+      createHash('sha256').update(text).digest(),
+      role,
+      tenant,
+    ])
+    return text
+  }
+
+  return {
+    app,
+    dependencies,
+    contract,
+    ask,
+    makeKey,
+    adminKey,
+    database,
+    others,
+    databaseLine,
+    redisLine,
+    log: lines,
+  }
+}
+
+/** Answers that admin-lists.test.ts is to see; the others are admin.test.ts's. */
+export const answersOfLists = /(Blacklist|Vip) (20\d|404|413|415)$/
