@@ -1,61 +1,13 @@
 import { once } from 'node:events'
-import { BlockList, connect, createServer, type AddressInfo } from 'node:net'
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { getvar } from '../src/esl/command.js'
 import { CommandRefused, ProtocolError, ReplyTimeout } from '../src/esl/errors.js'
-import { Listener, Released, type IncomingCall, type ListenerOptions } from '../src/esl/listener.js'
-import { apiResponse, channelData, handshakeCommands, Peer, reply } from './support/peer.js'
+import type { IncomingCall } from '../src/esl/listener.js'
+import { apiResponse, jsonEvent, reply } from './support/frames.js'
+import { channelData, handshakeCommands, Peer } from './support/peer.js'
+import { callOf, listen } from './support/served.js'
 import { isCollected, until } from './support/wire.js'
-
-function allowing(...addresses: string[]): BlockList {
-  const allow = new BlockList()
-  for (const address of addresses) allow.addAddress(address)
-  return allow
-}
-
-interface Served {
-  readonly listener: Listener
-  readonly calls: IncomingCall[]
-  readonly errors: { error: Error; about: { remoteAddress: string; callUuid?: string } }[]
-}
-
-/** A listener whose calls last until their connection closes. */
-async function listen(t: Test, options: Partial<ListenerOptions> = {}): Promise<Served> {
-  const calls: IncomingCall[] = []
-  const errors: Served['errors'] = []
-  const listener = await Listener.listen({
-    host: '127.0.0.1',
-    port: 0,
-    allow: allowing('127.0.0.1'),
-    maxCalls: 1000,
-    lingerSeconds: 30,
-    onCall: async (call) => {
-      calls.push(call)
-      await call.connection.closed()
-    },
-    onError: (error, about) => errors.push({ error, about: { ...about } }),
-    ...options,
-  })
-  t.teardown(() => listener.close({ deadlineMs: 0 }))
-  return { listener, calls, errors }
-}
-
-function callOf({ calls }: Served, uuid: string): IncomingCall | undefined {
-  return calls.find(({ channel }) => channel.get('Unique-ID') === uuid)
-}
-
-async function isRefused(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1')
-  return once(socket, 'connect').then(
-    () => {
-      socket.destroy()
-      return false
-    },
-    (error: unknown) => (error as { code?: string }).code === 'ECONNREFUSED',
-  )
-}
 
 t.test('we speak first, all of it in one packet, and hand the channel over', async (t) => {
   const served = await listen(t)
@@ -203,11 +155,10 @@ t.test('what goes wrong in one call is told once, with its uuid, and leaves the 
     },
   })
   const sound = await Peer.call(t, served.listener, 'sound')
-  const event = 'Content-Length: 2\nContent-Type: text/event-json\n\n{}'
   await (await Peer.call(t, served.listener, 'rejects')).closed()
   for (const uuid of ['throws', 'waits']) {
     const peer = await Peer.call(t, served.listener, uuid)
-    peer.say(event)
+    peer.say(jsonEvent('CHANNEL_ANSWER'))
     await peer.closed()
   }
   await until(() => served.errors.length >= 3)
@@ -244,69 +195,6 @@ t.test('a switch that has vanished without a word is noticed', async (t) => {
   await peer.closed()
   t.match(served.errors, [{ error: { code: 'REPLY_TIMEOUT' }, about: { callUuid: 'a' } }])
   t.equal(served.listener.calls, 0)
-})
-
-t.test('a drain serves what is queued, then refuses, and waits for the calls that end in time', async (t) => {
-  const served = await listen(t)
-  const { listener } = served
-  const { port } = listener.address
-  const peers = Array.from({ length: 60 }, () => new Peer(t, listener))
-  // They are connected now as far as the kernel goes, and none is accepted.
-  await new Promise<void>((resolve) => {
-    process.nextTick(resolve)
-  })
-  t.equal(listener.isDraining, false)
-  const closing = listener.close({ deadlineMs: 60_000 })
-  t.equal(listener.isDraining, true)
-  for (const [index, peer] of peers.entries()) {
-    await peer.hears(handshakeCommands)
-    peer.say(channelData(`call-${index}`) + reply('+OK').repeat(3))
-  }
-  await until(() => served.calls.length === peers.length)
-  await nextTurn()
-  await nextTurn()
-  t.equal(await isRefused(port), true)
-  let isClosed = false
-  void closing.then(() => (isClosed = true))
-  for (const peer of peers.slice(1)) peer.socket.end()
-  await until(() => listener.calls === 1)
-  t.equal(isClosed, false)
-  peers[0]?.socket.end()
-  t.equal(await closing, 0)
-  t.same(served.errors, [])
-})
-
-t.test('at the deadline of a drain the calls that are left are given to the next action', async (t) => {
-  const served = await listen(t)
-  const { listener } = served
-  const talking = await Peer.call(t, listener, 'talking')
-  const mute = await Peer.call(t, listener, 'mute')
-  await until(() => served.calls.length === 2)
-  const closing = listener.close({ deadlineMs: 50 })
-  t.equal(listener.close({ deadlineMs: 60_000 }), closing, 'a second close waits for the same')
-  await Promise.all([talking, mute].map((peer) => peer.hears(handshakeCommands + 1)))
-  t.equal(talking.commands.at(-1), 'exit')
-  talking.say(reply('+OK bye'))
-  await until(() => callOf(served, 'talking')?.connection.isClosed === true)
-  t.match(callOf(served, 'talking')?.connection.closedBy, Released)
-  t.equal(await closing, 2, 'a switch that does not answer is not waited for')
-  t.equal(callOf(served, 'mute')?.connection.isClosed, true)
-  await Promise.all([talking.closed(), mute.closed()])
-})
-
-t.test('a drain without calls is over at once', async (t) => {
-  const { listener } = await listen(t)
-  const { port } = listener.address
-  t.equal(await listener.close({ deadlineMs: 60_000 }), 0)
-  t.equal(await isRefused(port), true)
-})
-
-t.test('a port that is in use is an error of the one who listens', async (t) => {
-  const other = createServer().listen(0, '127.0.0.1')
-  await once(other, 'listening')
-  t.teardown(() => other.close())
-  const { port } = other.address() as AddressInfo
-  await t.rejects(listen(t, { port }), { code: 'EADDRINUSE' })
 })
 
 t.test("the channel's data is let go while the call goes on", async (t) => {

@@ -98,7 +98,7 @@ export class Session implements Call {
       if (this.#identity.tenant === undefined) await this.refuse('UNALLOCATED_NUMBER', this.#nobodys())
       await this.#screen()
       await (await this.#chooseRoute()).run(this)
-      if (this.channel.isUp) await this.hangup('NORMAL_CLEARING')
+      if (this.#ending === undefined && this.channel.isUp) await this.hangup('NORMAL_CLEARING')
     } catch (error) {
       if (error instanceof Refused || error instanceof CallerGone) return
       await this.#fail(error)

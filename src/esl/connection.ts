@@ -60,8 +60,6 @@ export class Connection {
     this.#maxQueuedBytes = options.maxQueuedBytes ?? 1024 * 1024
     this.#parser = new FrameParser((frame) => this.#receive(frame), options.limits)
     socket.setNoDelay(true)
-    // A peer that vanished without a FIN: the kernel finds out even when nobody talks.
-    socket.setKeepAlive(true, 60_000)
     socket.on('data', this.#onData)
     socket.on('drain', this.#onDrain)
     socket.on('end', this.#onEnd)
@@ -101,9 +99,14 @@ export class Connection {
 
   /** Writes several commands in one packet; each has its own reply. */
   sendAll(commands: readonly Command[], timeoutMs = this.#replyTimeoutMs): Promise<string>[] {
-    this.#socket.cork()
-    const replies = commands.map((command) => this.send(command, timeoutMs))
-    this.#socket.uncork()
+    if (!this.#canWrite) return commands.map((command) => this.send(command, timeoutMs))
+    const replies = commands.map(
+      (command) =>
+        new Promise<string>((resolve, reject) => {
+          this.#replies.expect({ command, timeoutMs, resolve, reject })
+        }),
+    )
+    this.#socket.write(commands.map(({ text }) => text).join(''))
     return replies
   }
 
@@ -189,12 +192,16 @@ export class Connection {
     }
   }
 
+  get #canWrite(): boolean {
+    return !this.#isClosed && !this.#socket.writableNeedDrain && this.#unwritten.length === 0
+  }
+
   #enqueue(pending: Pending): void {
     if (this.#isClosed) {
       pending.reject(new CallerGone('the event socket is closed', { cause: this.#closedBy }))
       return
     }
-    if (!this.#socket.writableNeedDrain && this.#unwritten.length === 0) {
+    if (this.#canWrite) {
       this.#write(pending)
       return
     }

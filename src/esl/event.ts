@@ -26,6 +26,8 @@ export class Event implements Iterable<[name: string, values: readonly string[]]
   #headers: Map<string, Value> | undefined
   #json: Record<string, unknown> | undefined
   #source: Buffer | undefined
+  /** Read off the source: each event is asked for it several times. */
+  #name: string | undefined
   #body: string | undefined
   /** The names that are there, for finding one in another spelling. */
   #names: readonly string[] | undefined
@@ -80,7 +82,9 @@ export class Event implements Iterable<[name: string, values: readonly string[]]
 
   /** `Event-Name`, or the empty string. Read off the first bytes where that is possible, without parsing. */
   get name(): string {
-    return this.peek('Event-Name') ?? ''
+    if (this.#source === undefined) return this.get('Event-Name') ?? ''
+    this.#name ??= this.peek('Event-Name') ?? ''
+    return this.#name
   }
 
   get body(): string | undefined {
@@ -148,16 +152,13 @@ export class Event implements Iterable<[name: string, values: readonly string[]]
     return this.set(name, [value, ...this.getAll(name)])
   }
 
+  /** Deletes the header in every spelling. @returns whether it was there */
   delete(name: string): boolean {
-    const headers = this.#all()
-    let spelling = this.#spelling(name)
-    const isThere = spelling !== undefined
-    while (spelling !== undefined) {
-      headers.delete(spelling)
-      this.#names = undefined
-      spelling = this.#spelling(name)
-    }
-    return isThere
+    const lowerCase = name.toLowerCase()
+    const spellings = [...this.#all().keys()].filter((spelling) => spelling.toLowerCase() === lowerCase)
+    for (const spelling of spellings) this.#headers?.delete(spelling)
+    this.#names = undefined
+    return spellings.length > 0
   }
 
   *[Symbol.iterator](): Generator<[name: string, values: readonly string[]]> {

@@ -1,6 +1,6 @@
 import { createServer, type AddressInfo, type BlockList, type Server, type Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { api, connect, exit, linger, myevents, nixevent } from './command.js'
+import { api, connect, exit, linger, myevents, nixevent, type Command } from './command.js'
 import { Connection, type ConnectionOptions } from './connection.js'
 import { CallerGone, EslError, ProtocolError } from './errors.js'
 import { Event } from './event.js'
@@ -76,6 +76,8 @@ const unwantedEvents = [
 export class Listener {
   readonly #options: ListenerOptions
   readonly #server: Server
+  /** What every connection is told first, in one write: what follows `connect` is read only after its reply is written. */
+  readonly #greeting: readonly Command[]
   readonly #connections = new Map<Connection, string | undefined>()
   #sweep: NodeJS.Timeout | undefined
   #accepted = 0
@@ -85,6 +87,7 @@ export class Listener {
 
   private constructor(options: ListenerOptions) {
     this.#options = options
+    this.#greeting = [connect(), linger(options.lingerSeconds), myevents('json'), nixevent(unwantedEvents)]
     this.#server = createServer({ noDelay: true }, (socket) => {
       this.#accept(socket)
     })
@@ -212,13 +215,9 @@ export class Listener {
     })
   }
 
-  /** All of it in one write: what follows `connect` is read only after its reply is written. */
   async #handshake(connection: Connection): Promise<Event> {
     const timeoutMs = this.#options.handshakeTimeoutMs ?? 10_000
-    const [head, ...others] = connection.sendAll(
-      [connect(), linger(this.#options.lingerSeconds), myevents('json'), nixevent(unwantedEvents)],
-      timeoutMs,
-    )
+    const [head, ...others] = connection.sendAll(this.#greeting, timeoutMs)
     // A refused `linger` or `nixevent` (a socket without `full`) shows in the log; the call can still be served.
     for (const reply of others) {
       reply.catch((error: unknown) => {
@@ -236,7 +235,8 @@ export class Listener {
         if (uuid === undefined || connection.lastHeardAt > latest) continue
         this.#probe(connection, uuid).catch((error: unknown) => {
           // A reply that did not come has closed the connection: its end is reported where it is served.
-          if (!connection.isClosed) this.#report(error, { remoteAddress: connection.remoteAddress, callUuid: uuid })
+          if (!connection.isClosed)
+            this.#report(error, { remoteAddress: connection.remoteAddress, callUuid: uuid })
         })
       }
     }, idleMs / 4)

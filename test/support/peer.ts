@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import type { Test } from 'tap'
 import type { Listener } from '../../src/esl/listener.js'
+import { reply } from './frames.js'
 import { bytesOf, framesIn, transcript, until } from './wire.js'
 
 const [recordedChannel] = framesIn(bytesOf(transcript('one-write-handshake')))
@@ -12,14 +13,6 @@ export const handshakeCommands = 4
 /** The reply to `connect`, as recorded, of the call that has this uuid. */
 export function channelData(uuid: string, ...more: string[]): string {
   return [recordedChannel?.head.replaceAll(recordedUuid, uuid), ...more].join('\n') + '\n\n'
-}
-
-export function reply(text: string): string {
-  return `Content-Type: command/reply\nReply-Text: ${text}\n\n`
-}
-
-export function apiResponse(text: string): string {
-  return `Content-Type: api/response\nContent-Length: ${text.length}\n\n${text}`
 }
 
 /** FreeSWITCH's side of one outbound connection, as far as a test scripts it. */

@@ -65,6 +65,19 @@ export function framesIn(conversation: Buffer): WireFrame[] {
   return frames
 }
 
+/** Many times faster than a deep comparison with a report. */
+export function areSame(seen: readonly WireFrame[], expected: readonly WireFrame[]): boolean {
+  return (
+    seen.length === expected.length &&
+    seen.every(({ head, body }, index) => head === expected[index]?.head && body === expected[index].body)
+  )
+}
+
+/** Frames out of all the recordings. */
+export function recordedFrames(isWanted: (frame: WireFrame) => boolean): WireFrame[] {
+  return transcripts.flatMap((recorded) => framesIn(bytesOf(recorded)).filter(isWanted))
+}
+
 /** @param at offsets into the bytes, in any order */
 export function cut(bytes: Buffer, at: readonly number[]): Buffer[] {
   const edges = [0, ...at.map((offset) => offset % bytes.length), bytes.length].sort((a, b) => a - b)
