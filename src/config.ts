@@ -151,20 +151,13 @@ export const settings = {
     purpose: 'How long a stop waits for calls to end before it leaves them to the dialplan, in seconds',
     parse: whole(0, 86_400),
   }),
-  soundsDir: setting({
-    name: 'SOUNDS_DIR',
-    allowed: 'an absolute path of letters, digits and / . _ -, as FreeSWITCH sees it',
-    purpose: "The folder of the prompts on the switch; without it FreeSWITCH's own sound_prefix",
-    // It becomes part of an application's argument, where other characters have a meaning.
-    parse: (text) => (/^(?!.*\.\.)(\/[A-Za-z0-9._-]+)+\/?$/.test(text) ? text.replace(/\/$/, '') : undefined),
-  }),
 }
 
 type Settings = typeof settings
 type Value<S> = S extends Setting<infer T> ? T : never
 
 /** Settings that have no default are undefined unless given. */
-type Optional = 'databaseUrl' | 'redisUrl' | 'adminKey' | 'logFile' | 'soundsDir'
+type Optional = 'databaseUrl' | 'redisUrl' | 'adminKey' | 'logFile'
 
 export type Config = Readonly<
   { [K in Exclude<keyof Settings, Optional>]: Value<Settings[K]> } & {

@@ -83,6 +83,7 @@ function recordOf(name: string, story: Partial<CallStory> = {}): CallRecord {
     isVip: false,
     isBlacklisted: false,
     refusal: undefined,
+    recordingPath: undefined,
     ending: undefined,
     finalEvent,
     lastHeardAt,

@@ -156,9 +156,9 @@ t.test(
   'whose call it is: account, authenticated user, trusted extension, DID; a From header proves nothing',
   async (t) => {
     await linger.pool.query(
-      "INSERT INTO numbers (number, tenant_id, extension) VALUES ('842873000001', 'demo', '1001')",
+      `INSERT INTO numbers (number, tenant_id, extension)
+     VALUES ('842873000001', 'demo', '1001'), ('842873000002', 'demo', NULL)`,
     )
-    await linger.pool.query("INSERT INTO numbers (number, tenant_id) VALUES ('842873000002', 'demo')")
     await waitFor(
       async () =>
         (await play({ caller: '0912000000', called: '02873000001', profile: 'external' })).cdr.tenant ===
@@ -270,6 +270,14 @@ t.test('a destination without a rate is refused, and so is a route that is not t
   t.same(unrated.outcome.legs, [])
   const lost = await play({ to: [{ ...linger.esl, path: 'nowhere' }] })
   t.match(lost.cdr, { hangup_cause: 'NO_ROUTE_DESTINATION', refusal: /unknown route: "nowhere"/ })
+})
+
+t.test('a recording that the dialplan began is found by its CDR', async (t) => {
+  const { cdr } = await play({
+    dialplan: [{ application: 'record_session', argument: '/recordings/one.wav' }, { socket: [linger.esl] }],
+    farEnd: farEnds.answers(5_000),
+  })
+  t.match(cdr, { recording_path: '/recordings/one.wav', billed_ms: 5_000 })
 })
 
 t.test('an emergency call is neither screened nor billed nor refused', async (t) => {

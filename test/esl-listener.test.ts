@@ -15,14 +15,14 @@ t.test('we speak first, all of it in one packet, and hand the channel over', asy
   const [packet] = (await once(peer.socket, 'data')) as [Buffer]
   t.match(
     packet.toString(),
-    /^connect\n\nlinger 30\n\nmyevents json\n\nnixevent CHANNEL_STATE (?:[A-Z_]+ )*[A-Z_]+\n\n$/,
+    /^connect\n\nlinger 30\n\nmyevents json\n\nnixevent CHANNEL_STATE (?:[A-Z_]+ )*[A-Z_]+\n\nevent json RECORD_STOP\n\n$/,
   )
   t.notMatch(
     packet.toString(),
     /HANGUP|BRIDGE|ANSWER|EXECUTE_COMPLETE/,
     'what a call lives by is not taken off',
   )
-  peer.say(channelData('a-uuid') + reply('+OK') + reply('+OK') + reply('+OK'))
+  peer.say(channelData('a-uuid') + reply('+OK').repeat(handshakeCommands - 1))
   await until(() => served.calls.length === 1)
   const [{ channel, isOverCapacity, connection }] = served.calls as [IncomingCall]
   t.equal(channel.get('Unique-ID'), 'a-uuid')
@@ -43,8 +43,8 @@ t.test('a socket without `full` is told of in the log, and its call is served', 
   const served = await listen(t)
   const peer = new Peer(t, served.listener)
   await peer.hears(handshakeCommands)
-  peer.say(channelData('a') + reply('-ERR not controlling a session').repeat(3))
-  await until(() => served.calls.length === 1 && served.errors.length === 3)
+  peer.say(channelData('a') + reply('-ERR not controlling a session').repeat(handshakeCommands - 1))
+  await until(() => served.calls.length === 1 && served.errors.length === handshakeCommands - 1)
   for (const { error } of served.errors) t.match(error, CommandRefused)
   t.equal(served.calls[0]?.connection.isClosed, false)
 })

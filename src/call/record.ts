@@ -17,6 +17,8 @@ export interface CallStory {
   readonly isBlacklisted: boolean
   /** Why it was refused, for an admin to read. */
   readonly refusal: string | undefined
+  /** On the switch, as RECORD_STOP told it. */
+  readonly recordingPath: string | undefined
   /** What the session hung up with, and on whose account; undefined when it did not. */
   readonly ending: { readonly cause: string; readonly by: 'called' | 'server' } | undefined
   /** CHANNEL_HANGUP_COMPLETE; undefined when it never came. */
@@ -103,7 +105,7 @@ export function callRecord(story: CallStory): CallRecord {
     switchName: facts.switchName ?? null,
     codec: final?.get('variable_read_codec') ?? null,
     mos: final?.get('variable_rtp_audio_in_mos') ?? null,
-    recordingPath: final?.get('variable_record_path') ?? null,
+    recordingPath: story.recordingPath ?? null,
     cost: formatMoney(charges.reduce((total, { units }) => total + units, 0n)),
     carrierCost: carrierTotal(charges),
     variables: final ? kept(final) : {},

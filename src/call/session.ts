@@ -53,6 +53,7 @@ export class Session implements Call {
   #isVip = false
   #isBlacklisted = false
   #refusal: string | undefined
+  #recordingPath: string | undefined
   #ending: CallStory['ending']
   #lastBridge: BridgeResult | undefined
   #lastHeardAt: number
@@ -83,7 +84,7 @@ export class Session implements Call {
     this.#takeOffGuard()
     await this.#converse()
     const finalEvent = await this.channel.finalEvent(this.#dependencies.finalEventMs)
-    if (connection.closedBy instanceof Released) {
+    if (connection.closedBy instanceof Released && !this.channel.hasHungUp) {
       this.log.info('given to the next action of its dialplan: this server drains')
       return
     }
@@ -145,6 +146,7 @@ export class Session implements Call {
       isVip: this.#isVip,
       isBlacklisted: this.#isBlacklisted,
       refusal: this.#refusal,
+      recordingPath: this.#recordingPath,
       ending: this.#ending,
       finalEvent,
       lastHeardAt: this.#lastHeardAt,
@@ -278,6 +280,7 @@ export class Session implements Call {
   #observe(event: Event): void {
     this.#lastHeardAt = micros(event, 'Event-Date-Timestamp') ?? this.#lastHeardAt
     this.#legs.observe(event)
+    if (event.name === 'RECORD_STOP') this.#recordingPath = event.get('Record-File-Path')
   }
 
   #nobodys(): string {

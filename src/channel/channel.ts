@@ -30,6 +30,7 @@ export class Channel {
   readonly #running = new Map<string, Running>()
   readonly #observe: (event: Event) => void
   #isUp = true
+  #hasHungUp = false
   #finalEvent: Event | undefined
   #onOver: (() => void) | undefined
 
@@ -41,7 +42,8 @@ export class Channel {
     connection.onEvent = (event) => {
       this.#receive(event)
     }
-    connection.onDisconnectNotice = () => {
+    connection.onDisconnectNotice = (disposition) => {
+      this.#hasHungUp ||= disposition === 'linger'
       this.#lose()
     }
     void connection.closed().then(() => {
@@ -53,6 +55,11 @@ export class Channel {
   /** False from the moment when the caller's hangup is known. */
   get isUp(): boolean {
     return this.#isUp
+  }
+
+  /** The switch has said that the call is over. False for one whose socket was merely lost. */
+  get hasHungUp(): boolean {
+    return this.#hasHungUp
   }
 
   async answer(): Promise<void> {
@@ -144,10 +151,12 @@ export class Channel {
         return
       }
       case 'CHANNEL_HANGUP':
+        this.#hasHungUp = true
         this.#lose()
         return
       case 'CHANNEL_HANGUP_COMPLETE':
         this.#finalEvent = event
+        this.#hasHungUp = true
         this.#lose()
         this.#onOver?.()
         return

@@ -1,6 +1,6 @@
 import { createServer, type AddressInfo, type BlockList, type Server, type Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { api, connect, exit, linger, myevents, nixevent, type Command } from './command.js'
+import { api, connect, event, exit, linger, myevents, nixevent, type Command } from './command.js'
 import { Connection, type ConnectionOptions } from './connection.js'
 import { CallerGone, EslError, ProtocolError } from './errors.js'
 import { Event } from './event.js'
@@ -68,6 +68,9 @@ const unwantedEvents = [
   'NOTALK',
 ]
 
+/** What `myevents` leaves out: where a recording went, which no variable tells. Still of this call alone. */
+const addedEvents = ['RECORD_STOP']
+
 /**
  * The outbound mode: FreeSWITCH connects, once per call, and we speak first (recording
  * one-write-handshake). A socket that is accepted is always `connect`ed: closed before that, its channel
@@ -87,7 +90,13 @@ export class Listener {
 
   private constructor(options: ListenerOptions) {
     this.#options = options
-    this.#greeting = [connect(), linger(options.lingerSeconds), myevents('json'), nixevent(unwantedEvents)]
+    this.#greeting = [
+      connect(),
+      linger(options.lingerSeconds),
+      myevents('json'),
+      nixevent(unwantedEvents),
+      event('json', addedEvents),
+    ]
     this.#server = createServer({ noDelay: true }, (socket) => {
       this.#accept(socket)
     })

@@ -17,7 +17,7 @@ export interface Entry {
   /** The one of `tags` that was entered. */
   enteredTag: string
   /**
-   * Digits that read as a national number and as a normal form (6566402798 in Vietnam, and in Singapore): the
+   * Digits that read as a national number and as a normal form (376312345 in Vietnam, and in Andorra): the
    * entry of the other reading.
    */
   alternative?: Entry

@@ -8,7 +8,7 @@ import { bytesOf, framesIn, transcript, until } from './wire.js'
 const [recordedChannel] = framesIn(bytesOf(transcript('one-write-handshake')))
 const recordedUuid = /^Unique-ID: (.*)$/m.exec(recordedChannel?.head ?? '')?.[1] ?? ''
 
-export const handshakeCommands = 4
+export const handshakeCommands = 5
 
 /** The reply to `connect`, as recorded, of the call that has this uuid. */
 export function channelData(uuid: string, ...more: string[]): string {
@@ -36,7 +36,8 @@ export class Peer {
       channelData(uuid, ...headers) +
         reply('+OK will linger 30 seconds') +
         reply('+OK Events Enabled') +
-        reply('+OK events nixed'),
+        reply('+OK events nixed') +
+        reply('+OK event listener enabled json'),
     )
     return peer
   }

@@ -184,12 +184,6 @@ export class Call {
     return this.options.digits?.[this.#digitsGiven++]
   }
 
-  /** Replaces `${…}`: a variable's value; of API commands nothing is run, and nothing is left of them. */
-  expand(session: Session, text: string): string {
-    if (!text.includes('$')) return text
-    return text.replace(/\$\$?\{([^}]*)\}/g, (_, name: string) => session.variable(name) ?? '')
-  }
-
   noteText(texts: readonly string[]): void {
     this.expansions.push(...texts.filter((text) => text.includes('${')))
   }
@@ -200,10 +194,6 @@ export class Call {
 
   noteLeg(leg: CalledLeg): void {
     this.#legs.push(leg)
-  }
-
-  noteListener(listener: Listener): void {
-    this.listeners.push(listener)
   }
 
   noteClosed(): void {
@@ -239,6 +229,7 @@ export class Call {
         this.#onAllClosed = resolve
       })
     this.clock.close()
+    this.sw.scheduler.forget(this.clock)
     return this.#outcome()
   }
 

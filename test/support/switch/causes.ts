@@ -25,13 +25,24 @@ const q850Codes: Readonly<Record<string, number>> = {
   INCOMPATIBLE_DESTINATION: 88,
   RECOVERY_ON_TIMER_EXPIRE: 102,
   INTERWORKING: 127,
-  // FreeSWITCH's own, above Q.850: `hangup_cause_q850` reads 16 for these in the recordings.
-  ORIGINATOR_CANCEL: 16,
-  ALLOTTED_TIMEOUT: 16,
-  USER_NOT_REGISTERED: 16,
-  GATEWAY_DOWN: 16,
-  INVALID_GATEWAY: 16,
 }
+
+/** FreeSWITCH's own; `hangup_cause_q850` reads 16 for these in the recordings. */
+const ownCauses = new Set([
+  'ALLOTTED_TIMEOUT',
+  'ATTENDED_TRANSFER',
+  'BLIND_TRANSFER',
+  'GATEWAY_DOWN',
+  'INVALID_GATEWAY',
+  'LOSE_RACE',
+  'MANAGER_REQUEST',
+  'MEDIA_TIMEOUT',
+  'ORIGINATOR_CANCEL',
+  'PICKED_OFF',
+  'PROGRESS_TIMEOUT',
+  'SYSTEM_SHUTDOWN',
+  'USER_NOT_REGISTERED',
+])
 
 const normalClearing = 16
 
@@ -89,7 +100,7 @@ export function dialStatusOf(cause: string): string {
 /** @param text a cause's name or Q.850 number as a command gives it; anything else is a normal clearing */
 export function causeNamed(text: string | undefined): string {
   const cause = text?.toUpperCase() ?? ''
-  if (cause in q850Codes) return cause
+  if (cause in q850Codes || ownCauses.has(cause)) return cause
   const byNumber = Object.entries(q850Codes).find(([, code]) => code.toString() === cause)
   return byNumber?.[0] ?? 'NORMAL_CLEARING'
 }

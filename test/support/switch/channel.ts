@@ -1,4 +1,4 @@
-import { Header, HeaderList, noHeaders, type HeaderRun } from './headers.js'
+import { Header, headerName, HeaderList, noHeaders, type HeaderRun } from './headers.js'
 import { Profile, type ProfileFields } from './profile.js'
 import { templates } from './templates.js'
 import type { Variables } from './variables.js'
@@ -29,6 +29,11 @@ const codecHeaders = ['Read', 'Write'].flatMap((side) => [
   new Header(`Channel-${side}-Codec-Rate`, '8000'),
   new Header(`Channel-${side}-Codec-Bit-Rate`, '64000'),
 ])
+const identityNames = {
+  name: headerName('Channel-Name'),
+  uuid: headerName('Unique-ID'),
+  callUuid: headerName('Channel-Call-UUID'),
+}
 const hitDialplan = new Header('Channel-HIT-Dialplan', 'true')
 
 /** One leg as FreeSWITCH shows it: state, parties, times, variables. Knows nothing of sockets or of time. */
@@ -57,12 +62,12 @@ export class Channel {
     this.answerState = profile.answered > 0 ? 'answered' : 'ringing'
     this.callState = profile.answered > 0 ? 'ACTIVE' : 'RINGING'
     this.#identity = [
-      new Header('Channel-Name', this.name),
-      new Header('Unique-ID', this.uuid),
-      new Header('Call-Direction', profile.direction),
-      new Header('Presence-Call-Direction', profile.direction),
+      new Header(identityNames.name, this.name),
+      new Header(identityNames.uuid, this.uuid),
+      constant('Call-Direction', profile.direction),
+      constant('Presence-Call-Direction', profile.direction),
       hitDialplan,
-      new Header('Channel-Call-UUID', this.uuid),
+      new Header(identityNames.callUuid, this.uuid),
     ]
   }
 
@@ -155,12 +160,13 @@ export class Channel {
 }
 
 const otherType = new Header('Other-Type', 'originatee')
-const constants = new Map<string, Header>()
+const constants = new Map<string, Map<string, Header>>()
 
 /** One of the few states and causes that all channels share. */
 function constant(name: string, value: string): Header {
-  const key = `${name} ${value}`
-  let header = constants.get(key)
-  if (header === undefined) constants.set(key, (header = new Header(name, value)))
+  let headers = constants.get(name)
+  if (headers === undefined) constants.set(name, (headers = new Map<string, Header>()))
+  let header = headers.get(value)
+  if (header === undefined) headers.set(value, (header = new Header(name, value)))
   return header
 }

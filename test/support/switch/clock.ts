@@ -24,6 +24,9 @@ interface Entry {
   readonly run: () => void
 }
 
+/** The real world's share: a time, silence, or one turn of the event loop. */
+type Wait = 'time' | 'quiet' | 'turn'
+
 /** Of setTimeout; 24 days, which no call lasts. */
 const longestDelayMs = 2 ** 31 - 1
 
@@ -42,7 +45,8 @@ export class CallClock {
   readonly #realStart = performance.now()
   #now: number
   #lastActivity = 0
-  #real: { cancel: () => void } | undefined
+  #isClosed = false
+  #armed: { next: Entry; wait: Wait; cancel: () => void } | undefined
 
   /**
    * @param start µs since 1970
@@ -74,6 +78,7 @@ export class CallClock {
   }
 
   at(us: number, kind: TimerKind, run: () => void): Timer {
+    if (this.#isClosed) return { cancel: () => undefined }
     const entry: Entry = { at: Math.max(us, this.#now), kind, run }
     const later = this.#entries.findIndex((other) => other.at > entry.at)
     this.#entries.splice(later < 0 ? this.#entries.length : later, 0, entry)
@@ -101,10 +106,12 @@ export class CallClock {
     this.#arm()
   }
 
+  /** Nothing fires any more. */
   close(): void {
+    this.#isClosed = true
     this.#entries.length = 0
-    this.#real?.cancel()
-    this.#real = undefined
+    this.#armed?.cancel()
+    this.#armed = undefined
   }
 
   #elapsed(speed: number): number {
@@ -112,56 +119,63 @@ export class CallClock {
   }
 
   #arm(): void {
-    this.#real?.cancel()
-    this.#real = undefined
     const [next] = this.#entries
-    if (next === undefined || this.#speed === 'manual') return
-    if (typeof this.#speed === 'number') {
-      const realMs = (next.at - this.#elapsed(this.#speed)) / 1000 / this.#speed
-      this.#real = realTimer(Math.max(realMs, 0), () => {
-        this.#fire(next)
-      })
-    } else if (next.kind === 'follow') {
-      this.#real = realTimer(0, () => {
-        this.#fire(next)
-      })
-    } else if (this.isTimePassing || this.#entries.some((entry) => entry.kind !== 'watchdog')) {
-      this.#waitForQuiet(this.#settleMs, next)
-    } else {
-      this.#real = realTimer((next.at - this.#now) / 1000, () => {
-        this.#fire(next)
-      })
-    }
+    const wait = next === undefined ? undefined : this.#waitFor(next)
+    if (next === this.#armed?.next && wait === this.#armed?.wait) return
+    this.#armed?.cancel()
+    this.#armed = undefined
+    if (next === undefined || wait === undefined) return
+    const cancel =
+      wait === 'quiet'
+        ? this.#whenQuiet(this.#settleMs, next)
+        : realTimer(this.#realMs(next, wait), () => {
+            this.#fire(next)
+          })
+    this.#armed = { next, wait, cancel }
   }
 
-  #waitForQuiet(ms: number, next: Entry): void {
-    this.#real = realTimer(ms, () => {
+  /** What is waited for until the next timer fires; nothing if only `step` fires it. */
+  #waitFor(next: Entry): Wait | undefined {
+    if (this.#speed === 'manual') return undefined
+    if (typeof this.#speed === 'number') return 'time'
+    if (next.kind === 'follow') return 'turn'
+    const isDriven = this.isTimePassing || this.#entries.some((entry) => entry.kind !== 'watchdog')
+    return isDriven ? 'quiet' : 'time'
+  }
+
+  #realMs(next: Entry, wait: Wait): number {
+    if (wait === 'turn') return 0
+    const [from, speed] =
+      typeof this.#speed === 'number' ? [this.#elapsed(this.#speed), this.#speed] : [this.#now, 1]
+    return Math.max(0, (next.at - from) / 1000 / speed)
+  }
+
+  /** @returns how to cancel it */
+  #whenQuiet(ms: number, next: Entry): () => void {
+    return realTimer(ms, () => {
       const left = this.#settleMs - (performance.now() - this.#lastActivity)
-      if (left >= 1) this.#waitForQuiet(left, next)
-      else this.#fire(next)
+      if (left < 1) this.#fire(next)
+      else this.#armed = { next, wait: 'quiet', cancel: this.#whenQuiet(left, next) }
     })
   }
 
   #fire(next: Entry): void {
-    this.#real = undefined
+    this.#armed = undefined
     if (this.#entries[0] === next) this.step()
     this.#arm()
   }
 }
 
-function realTimer(ms: number, run: () => void): { cancel: () => void } {
+/** @returns how to cancel it */
+function realTimer(ms: number, run: () => void): () => void {
   if (ms < 1) {
     const immediate = setImmediate(run)
-    return {
-      cancel: () => {
-        clearImmediate(immediate)
-      },
+    return () => {
+      clearImmediate(immediate)
     }
   }
   const timeout = setTimeout(run, Math.min(ms, longestDelayMs))
-  return {
-    cancel: () => {
-      clearTimeout(timeout)
-    },
+  return () => {
+    clearTimeout(timeout)
   }
 }

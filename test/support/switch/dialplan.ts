@@ -50,7 +50,7 @@ export async function connectSocket(session: Session, argument: string): Promise
     const listener = await Listener.connect(session, destination)
     if (listener === undefined) continue
     while (!listener.isConnected) if ((await session.wait(['connected'])) !== 'connected') return
-    await park(session)
+    if (session.listeners.has(listener)) await park(session)
     return
   }
 }

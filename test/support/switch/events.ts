@@ -1,7 +1,18 @@
 import type { Channel } from './channel.js'
-import { Header, HeaderList, noHeaders, textOf, type EventFormat, type HeaderRun } from './headers.js'
+import {
+  encode,
+  Header,
+  headerName,
+  HeaderList,
+  noHeaders,
+  type Encoded,
+  type EventFormat,
+  type HeaderRun,
+} from './headers.js'
 import { templates } from './templates.js'
 
+const stampName = headerName('Event-Date-Timestamp')
+const sequenceName = headerName('Event-Sequence')
 /** Events that show a channel's state but none of its variables. */
 const withoutVariables = new Set(['CHANNEL_STATE', 'CHANNEL_CALLSTATE', 'DTMF'])
 
@@ -12,7 +23,7 @@ export class FiredEvent {
   /** Of the channel that it is about. */
   readonly uuid: string | undefined
   readonly #runs: readonly HeaderRun[]
-  readonly #frames: Partial<Record<EventFormat, string>> = {}
+  readonly #frames: Partial<Record<EventFormat, readonly Encoded[]>> = {}
 
   constructor(name: string, runs: readonly HeaderRun[], options: { uuid?: string; body?: string } = {}) {
     this.name = name
@@ -32,29 +43,36 @@ export class FiredEvent {
     return undefined
   }
 
-  /** The whole frame as a socket gets it. */
-  frame(format: EventFormat): string {
-    return (this.#frames[format] ??= frameOf(format, this.#encode(format)))
+  /** The frame as a socket gets it, in pieces. */
+  frame(format: EventFormat): readonly Encoded[] {
+    return (this.#frames[format] ??= this.#encode(format))
   }
 
   /** Each header on a line of its own, values URL-encoded. */
   plainHeaders(): string {
-    return textOf(this.#runs, 'plain')
+    return this.#runs.map((run) => run.encoded('plain').text).join('')
   }
 
-  #encode(format: EventFormat): string {
+  #encode(format: EventFormat): readonly Encoded[] {
     const { body } = this
-    const length = new Header('Content-Length', Buffer.byteLength(body ?? '').toString())
-    const text = textOf(body === undefined ? this.#runs : [...this.#runs, length], format)
-    if (format === 'json') return `{${text}${body === undefined ? '' : `,"_body":${JSON.stringify(body)}`}}`
-    if (format === 'plain') return `${text}\n${body ?? ''}`
-    const bodyXml = body === undefined ? '' : `  <body>${escapeXml(body)}</body>\n`
-    return `<event>\n  <headers>\n${text}  </headers>\n${bodyXml}</event>\n`
+    const pieces = this.#runs.map((run) => run.encoded(format))
+    if (body !== undefined)
+      pieces.push(new Header('Content-Length', Buffer.byteLength(body).toString()).encoded(format))
+    const [first = encode(''), ...rest] = pieces
+    // JSON has no comma before its first member.
+    const start = format === 'json' ? { text: first.text.slice(1), bytes: first.bytes - 1 } : first
+    const [begin, end] = envelope(format, body)
+    const event = [encode(begin), start, ...rest, encode(end)]
+    const bytes = event.reduce((sum, piece) => sum + piece.bytes, 0)
+    return [encode(`Content-Length: ${bytes}\nContent-Type: text/event-${format}\n\n`), ...event]
   }
 }
 
-function frameOf(format: EventFormat, text: string): string {
-  return `Content-Length: ${Buffer.byteLength(text)}\nContent-Type: text/event-${format}\n\n${text}`
+function envelope(format: EventFormat, body: string | undefined): readonly [begin: string, end: string] {
+  if (format === 'json') return ['{', `${body === undefined ? '' : `,"_body":${JSON.stringify(body)}`}}`]
+  if (format === 'plain') return ['', `\n${body ?? ''}`]
+  const bodyXml = body === undefined ? '' : `  <body>${escapeXml(body)}</body>\n`
+  return ['<event>\n  <headers>\n', `  </headers>\n${bodyXml}</event>\n`]
 }
 
 function escapeXml(text: string): string {
@@ -90,7 +108,7 @@ export class EventSource {
       channel.stateHeaders(),
       channel.profile.headers('Caller'),
       channel.otherLegHeaders(),
-      withoutVariables.has(name) ? noHeaders : channel.variables,
+      ...(withoutVariables.has(name) ? [] : channel.variables.runs),
       after === undefined ? noHeaders : new HeaderList(after),
     ]
     return new FiredEvent(name, runs, { uuid: channel.uuid })
@@ -128,13 +146,21 @@ export class EventSource {
         new Header('Event-Date-GMT', new Date(second * 1000).toUTCString()),
       ])
     }
-    const stamp = new Header('Event-Date-Timestamp', us.toString())
-    const sequence = new Header('Event-Sequence', (++this.#sequence).toString())
+    const stamp = new Header(stampName, us.toString())
+    const sequence = new Header(sequenceName, (++this.#sequence).toString())
     return [beginning, this.#dates, stamp, templates().origins.get(name) ?? noHeaders, sequence]
   }
 }
 
+let lastSecond = -1
+let lastStamp = ''
+
 /** `2026-11-20 20:34:43`, in UTC as in the recordings */
 export function stampOf(us: number): string {
-  return new Date(Math.floor(us / 1000)).toISOString().slice(0, 19).replace('T', ' ')
+  const second = Math.floor(us / 1e6)
+  if (second !== lastSecond) {
+    lastSecond = second
+    lastStamp = new Date(second * 1000).toISOString().slice(0, 19).replace('T', ' ')
+  }
+  return lastStamp
 }

@@ -9,8 +9,14 @@ export type EventFormat = 'plain' | 'json' | 'xml'
  * each, are affordable.
  */
 export interface HeaderRun extends Iterable<Header> {
-  /** In JSON the members without braces, else whole lines; empty if there is no header. */
-  text(format: EventFormat): string
+  encoded(format: EventFormat): Encoded
+}
+
+/** Lines; in JSON members, each with a comma before it. */
+export interface Encoded {
+  readonly text: string
+  /** Of the text in UTF-8. */
+  readonly bytes: number
 }
 
 // What FreeSWITCH's switch_url_encode escapes; the recordings hold nothing of it unescaped.
@@ -28,23 +34,39 @@ export function urlEncode(value: string): string {
   })
 }
 
-const jsonNames = new Map<string, string>()
+/** A header's name with its text in JSON. Made once for each name: a call has 2,000 headers. */
+export interface HeaderName {
+  readonly name: string
+  /** `,"Name":` */
+  readonly json: string
+}
 
-function jsonName(name: string): string {
-  let text = jsonNames.get(name)
-  if (text === undefined) jsonNames.set(name, (text = `${JSON.stringify(name)}:`))
-  return text
+const variableNames = new Map<string, HeaderName>()
+
+export function headerName(name: string): HeaderName {
+  return { name, json: `,${JSON.stringify(name)}:` }
+}
+
+/** @param variable without `variable_` */
+export function variableHeaderName(variable: string): HeaderName {
+  let name = variableNames.get(variable)
+  if (name === undefined) variableNames.set(variable, (name = headerName(`variable_${variable}`)))
+  return name
 }
 
 export class Header implements HeaderRun {
-  readonly name: string
   readonly value: HeaderValue
+  readonly #name: HeaderName
   #json: string | undefined
   #plain: string | undefined
 
-  constructor(name: string, value: HeaderValue) {
-    this.name = name
+  constructor(name: string | HeaderName, value: HeaderValue) {
+    this.#name = typeof name === 'string' ? headerName(name) : name
     this.value = value
+  }
+
+  get name(): string {
+    return this.#name.name
   }
 
   /** The first value. */
@@ -52,8 +74,12 @@ export class Header implements HeaderRun {
     return typeof this.value === 'string' ? this.value : (this.value[0] ?? '')
   }
 
+  encoded(format: EventFormat): Encoded {
+    return encode(this.text(format))
+  }
+
   text(format: EventFormat): string {
-    if (format === 'json') return (this.#json ??= jsonName(this.name) + JSON.stringify(this.value))
+    if (format === 'json') return (this.#json ??= this.#name.json + jsonValue(this.value))
     if (format === 'plain') return (this.#plain ??= `${this.name}: ${urlEncode(joined(this.value))}\n`)
     return [this.value]
       .flat()
@@ -66,6 +92,12 @@ export class Header implements HeaderRun {
   }
 }
 
+const jsonEscaped = /["\\\u0000-\u001f]/
+
+function jsonValue(value: HeaderValue): string {
+  return typeof value === 'string' && !jsonEscaped.test(value) ? `"${value}"` : JSON.stringify(value)
+}
+
 function joined(value: HeaderValue): string {
   return typeof value === 'string' ? value : `ARRAY::${value.join('|:')}`
 }
@@ -73,16 +105,14 @@ function joined(value: HeaderValue): string {
 /** Headers that stay as they are. */
 export class HeaderList implements HeaderRun {
   readonly headers: readonly Header[]
-  readonly #texts: Partial<Record<EventFormat, string>> = {}
+  readonly #encoded: Partial<Record<EventFormat, Encoded>> = {}
 
   constructor(headers: readonly Header[]) {
     this.headers = headers
   }
 
-  text(format: EventFormat): string {
-    return (this.#texts[format] ??= this.headers
-      .map((header) => header.text(format))
-      .join(format === 'json' ? ',' : ''))
+  encoded(format: EventFormat): Encoded {
+    return (this.#encoded[format] ??= encodeHeaders(this.headers, format))
   }
 
   [Symbol.iterator](): Iterator<Header> {
@@ -92,13 +122,11 @@ export class HeaderList implements HeaderRun {
 
 export const noHeaders: HeaderRun = new HeaderList([])
 
-/** The text of several runs, one behind the other. */
-export function textOf(runs: Iterable<HeaderRun>, format: EventFormat): string {
-  let text = ''
-  for (const run of runs) {
-    const part = run.text(format)
-    if (part === '') continue
-    text += format === 'json' && text !== '' ? `,${part}` : part
-  }
-  return text
+export function encodeHeaders(headers: readonly Header[], format: EventFormat): Encoded {
+  // Unlike a sum, what is joined is one flat string at once, which is what a socket wants.
+  return encode(headers.map((header) => header.text(format)).join(''))
+}
+
+export function encode(text: string): Encoded {
+  return { text, bytes: Buffer.byteLength(text) }
 }

@@ -1,4 +1,4 @@
-import { Header, HeaderList, type HeaderRun } from './headers.js'
+import { Header, headerName, HeaderList, type HeaderName, type HeaderRun } from './headers.js'
 
 /** A leg's parties and times: the `Caller-*`, `Channel-*` and `Other-Leg-*` headers. Times in µs, 0 if not yet. */
 export interface ProfileFields {
@@ -80,18 +80,38 @@ const layout: readonly (readonly [suffix: string, field?: keyof ProfileFields])[
   ['Privacy-Hide-Number'],
 ]
 
-const constantHeaders = new Map<string, Header>()
+/** One line of the layout under one prefix. */
+interface Place {
+  readonly name: HeaderName
+  readonly field: keyof ProfileFields | undefined
+  /** What it shows without a field, or when the field is 0. */
+  readonly standing: Header
+}
 
-function constantHeader(name: string, value: string): Header {
-  let header = constantHeaders.get(name)
-  if (header === undefined) constantHeaders.set(name, (header = new Header(name, value)))
-  return header
+const places = new Map<string, readonly Place[]>()
+
+function placesOf(prefix: string): readonly Place[] {
+  let list = places.get(prefix)
+  if (list === undefined) {
+    list = layout.map(([suffix, field]) => {
+      const name = headerName(`${prefix}-${suffix}`)
+      return { name, field, standing: new Header(name, constants.get(suffix) ?? '0') }
+    })
+    places.set(prefix, list)
+  }
+  return list
+}
+
+/** What a profile showed under one prefix, place for place. */
+interface Shown {
+  readonly values: (string | number | undefined)[]
+  readonly headers: (Header | undefined)[]
+  list: HeaderList | undefined
 }
 
 export class Profile {
   readonly #fields: ProfileFields
-  readonly #headers = new Map<string, HeaderList>()
-  #isOutdated = false
+  readonly #shown = new Map<string, Shown>()
 
   constructor(fields: ProfileFields) {
     this.#fields = { ...fields }
@@ -103,36 +123,24 @@ export class Profile {
 
   update(fields: Partial<ProfileFields>): void {
     Object.assign(this.#fields, fields)
-    this.#isOutdated = true
+    for (const shown of this.#shown.values()) shown.list = undefined
   }
 
   /** @param prefix `Caller`, `Channel` or `Other-Leg` */
   headers(prefix: string): HeaderRun {
-    let list = this.#headers.get(prefix)
-    if (list === undefined || this.#isOutdated) {
-      this.#isOutdated = false
-      this.#headers.clear()
-      this.#headers.set(prefix, (list = this.#build(prefix, list?.headers ?? [])))
-    }
-    return list
+    let shown = this.#shown.get(prefix)
+    if (shown === undefined) this.#shown.set(prefix, (shown = { values: [], headers: [], list: undefined }))
+    return (shown.list ??= this.#list(placesOf(prefix), shown))
   }
 
-  /** @param previous what it was before: headers that have not changed are kept */
-  #build(prefix: string, previous: readonly Header[]): HeaderList {
-    const headers: Header[] = []
-    for (const [suffix, field] of layout) {
-      const name = `${prefix}-${suffix}`
-      const value = field === undefined ? constants.get(suffix) : this.#fields[field]
-      if (value === undefined) continue
-      const text = value.toString()
-      const isConstant = field === undefined || value === 0
-      headers.push(
-        isConstant
-          ? constantHeader(name, text)
-          : (previous.find((header) => header.name === name && header.value === text) ??
-              new Header(name, text)),
-      )
+  #list(places: readonly Place[], { values, headers }: Shown): HeaderList {
+    for (const [index, { name, field, standing }] of places.entries()) {
+      const value = field === undefined ? 0 : this.#fields[field]
+      if (values[index] === value && headers.length > index) continue
+      values[index] = value
+      if (value === 0) headers[index] = standing
+      else headers[index] = value === undefined ? undefined : new Header(name, value.toString())
     }
-    return new HeaderList(headers)
+    return new HeaderList(headers.filter((header) => header !== undefined))
   }
 }

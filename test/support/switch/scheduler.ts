@@ -1,6 +1,7 @@
 import type { CallClock, Timer } from './clock.js'
 
 interface Task {
+  readonly clock: CallClock
   readonly group: string
   readonly timer: Timer
 }
@@ -28,7 +29,7 @@ export class Scheduler {
       this.#tasks.delete(id)
       run()
     })
-    this.#tasks.set(id, { group, timer })
+    this.#tasks.set(id, { clock, group, timer })
     return id
   }
 
@@ -42,5 +43,10 @@ export class Scheduler {
       count++
     }
     return count
+  }
+
+  /** A call is over. */
+  forget(clock: CallClock): void {
+    for (const [id, task] of this.#tasks) if (task.clock === clock) this.#tasks.delete(id)
   }
 }

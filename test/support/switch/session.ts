@@ -225,7 +225,7 @@ export class Session implements Leg {
       this.hangup('DESTINATION_OUT_OF_ORDER', 'switch')
       return
     }
-    const argument = this.call.expand(this, rawArgument)
+    const argument = this.#expand(rawArgument)
     const { variables } = this.channel
     variables.unset('current_application_response')
     variables.set('current_application_data', argument)
@@ -261,6 +261,12 @@ export class Session implements Leg {
   /** Tells it to everybody who has subscribed to it. */
   fire(name: string, own?: OwnHeaders): void {
     this.sw.deliver(this, name, () => this.sw.events.ofChannel(name, this.channel, this.clock.now, own))
+  }
+
+  /** `${…}` is a variable's value; of API commands nothing is run, and nothing is left of them. */
+  #expand(text: string): string {
+    if (!text.includes('$')) return text
+    return text.replace(/\$\$?\{([^}]*)\}/g, (_, name: string) => this.variable(name) ?? '')
   }
 
   #reroute(target: TransferTarget): readonly Action[] {

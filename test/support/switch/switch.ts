@@ -29,7 +29,6 @@ export class SimulatedSwitch {
   readonly scheduler = new Scheduler()
   /** Every channel and dialled leg that is up. */
   readonly legs = new Map<string, Leg>()
-  readonly listeners = new Set<Listener>()
   /** Sockets that hear other calls too: subscribed, and without `myevents`. */
   readonly openListeners = new Set<Listener>()
   readonly #now: () => number

@@ -1,4 +1,4 @@
-import { Header, HeaderList, type HeaderRun, type HeaderValue } from './headers.js'
+import { Header, HeaderList, variableHeaderName, type HeaderRun, type HeaderValue } from './headers.js'
 import { readTranscript, type RecordedFrame } from './recordings.js'
 import type { NamedHeader } from './variables.js'
 
@@ -107,7 +107,7 @@ function variablesOf(event: Event): [name: string, value: HeaderValue][] {
 }
 
 function shared(name: string, value: HeaderValue): NamedHeader {
-  return [name, new Header(`variable_${name}`, value)]
+  return [name, new Header(variableHeaderName(name), value)]
 }
 
 /** The variables that were set between two events: in the second one they stand behind all others. */
@@ -200,15 +200,18 @@ function compile<Slots extends { [K in keyof Slots]: string }>(
       const token = recorded[slot]
       return typeof token !== 'string' && token.wholeOf === name
     })
-    if (whole !== undefined) return (slots) => [name, new Header(`variable_${name}`, slots[whole])]
+    if (whole !== undefined) return (slots) => [name, new Header(variableHeaderName(name), slots[whole])]
     if (![value].flat().some((text) => pattern.test(text))) {
-      const header = new Header(`variable_${name}`, value)
+      const header = new Header(variableHeaderName(name), value)
       return () => [name, header]
     }
     const fills = [value].flat().map(fill)
     return (slots) => {
       const values = fills.map((part) => part(slots))
-      return [name, new Header(`variable_${name}`, typeof value === 'string' ? (values[0] ?? '') : values)]
+      return [
+        name,
+        new Header(variableHeaderName(name), typeof value === 'string' ? (values[0] ?? '') : values),
+      ]
     }
   })
   return (slots) => made.map((make) => make(slots))

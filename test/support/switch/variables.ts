@@ -1,4 +1,12 @@
-import { Header, textOf, type EventFormat, type HeaderRun, type HeaderValue } from './headers.js'
+import {
+  encodeHeaders,
+  Header,
+  variableHeaderName,
+  type Encoded,
+  type EventFormat,
+  type HeaderRun,
+  type HeaderValue,
+} from './headers.js'
 
 export type NamedHeader = readonly [name: string, header: Header]
 
@@ -7,7 +15,7 @@ const stretchLength = 16
 
 class Stretch implements HeaderRun {
   readonly #headers: Header[] = []
-  #texts: Partial<Record<EventFormat, string>> = {}
+  #encoded: Partial<Record<EventFormat, Encoded>> = {}
 
   get isFull(): boolean {
     return this.#headers.length >= stretchLength
@@ -15,7 +23,7 @@ class Stretch implements HeaderRun {
 
   add(header: Header): void {
     this.#headers.push(header)
-    this.#texts = {}
+    this.#encoded = {}
   }
 
   /** @returns whether it was here */
@@ -23,12 +31,12 @@ class Stretch implements HeaderRun {
     const index = this.#headers.indexOf(header)
     if (index < 0) return false
     this.#headers.splice(index, 1)
-    this.#texts = {}
+    this.#encoded = {}
     return true
   }
 
-  text(format: EventFormat): string {
-    return (this.#texts[format] ??= textOf(this.#headers, format))
+  encoded(format: EventFormat): Encoded {
+    return (this.#encoded[format] ??= encodeHeaders(this.#headers, format))
   }
 
   [Symbol.iterator](): Iterator<Header> {
@@ -40,7 +48,7 @@ class Stretch implements HeaderRun {
  * A channel's variables in FreeSWITCH's order: setting one that exists moves it to the end.
  * An empty value unsets.
  */
-export class Variables implements HeaderRun {
+export class Variables {
   readonly #headers = new Map<string, Header>()
   readonly #stretches: Stretch[] = []
 
@@ -58,7 +66,7 @@ export class Variables implements HeaderRun {
 
   set(name: string, value: HeaderValue | undefined): void {
     this.unset(name)
-    if (value !== undefined && value.length > 0) this.#add(name, new Header(`variable_${name}`, value))
+    if (value !== undefined && value.length > 0) this.#add(name, new Header(variableHeaderName(name), value))
   }
 
   setAll(values: Readonly<Record<string, HeaderValue | undefined>>): void {
@@ -91,8 +99,9 @@ export class Variables implements HeaderRun {
     }
   }
 
-  text(format: EventFormat): string {
-    return textOf(this.#stretches, format)
+  /** Runs of them, each with a text of its own. */
+  get runs(): readonly HeaderRun[] {
+    return this.#stretches
   }
 
   [Symbol.iterator](): Iterator<Header> {
