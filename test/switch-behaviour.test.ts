@@ -1,12 +1,9 @@
-import { createServer, type AddressInfo, type Socket } from 'node:net'
-
 import t, { type Test } from 'tap'
 
 import type { Call } from './support/switch/call.js'
+import { listen } from './support/switch/conversation.js'
 import { parseDialString } from './support/switch/dial-string.js'
-import type { Destination } from './support/switch/dialplan.js'
 import { farEnds } from './support/switch/far-end.js'
-import { FrameReader, type RecordedFrame } from './support/switch/recordings.js'
 import { SimulatedSwitch } from './support/switch/switch.js'
 
 /** What the recordings do not show of the simulated switch, and what FreeSWITCH is known to do. */
@@ -16,79 +13,6 @@ const handshake = 'connect\n\nlinger 10\n\nmyevents json\n\n'
 
 function execute(application: string, argument: string, headers = ''): string {
   return `sendmsg\ncall-command: execute\nexecute-app-name: ${application}\nexecute-app-arg: ${argument}\n${headers}\n`
-}
-
-/** One connection of a call, seen from its server. */
-class Conversation {
-  readonly frames: RecordedFrame[] = []
-  readonly #socket: Socket
-  readonly #waiting: (() => void)[] = []
-
-  constructor(socket: Socket) {
-    this.#socket = socket
-    const reader = new FrameReader()
-    socket.on('data', (chunk) => {
-      this.frames.push(...reader.push(chunk))
-      for (const check of this.#waiting.splice(0)) check()
-    })
-  }
-
-  send(text: string): void {
-    this.#socket.write(text)
-  }
-
-  close(): void {
-    this.#socket.destroy()
-  }
-
-  /** @returns the first frame, of those from `start` on, whose event or reply is this */
-  async until(what: string, start = 0): Promise<RecordedFrame> {
-    for (;;) {
-      const found = this.frames.slice(start).find((frame) => nameOf(frame) === what)
-      if (found !== undefined) return found
-      await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    }
-  }
-
-  names(): string[] {
-    return this.frames.map(nameOf)
-  }
-}
-
-/** `CHANNEL_ANSWER`, `CHANNEL_EXECUTE playback`, `+OK`, `linger`, or the body of an API response */
-function nameOf({ head, event, body }: RecordedFrame): string {
-  const application = event?.get('Application') ?? ''
-  if (event !== undefined) return `${String(event.get('Event-Name'))} ${String(application)}`.trim()
-  return head.get('Reply-Text') ?? head.get('Content-Disposition') ?? body
-}
-
-interface TestServer {
-  readonly to: Destination
-  /** The next connection. */
-  accept(): Promise<Conversation>
-}
-
-async function listen(t: Test): Promise<TestServer> {
-  const arrived: Conversation[] = []
-  const wanted: ((conversation: Conversation) => void)[] = []
-  const server = createServer((socket) => {
-    socket.on('error', () => undefined)
-    const conversation = new Conversation(socket)
-    const taker = wanted.shift()
-    if (taker === undefined) arrived.push(conversation)
-    else taker(conversation)
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  t.teardown(() => server.close())
-  return {
-    to: { host: '127.0.0.1', port: (server.address() as AddressInfo).port },
-    accept: () => {
-      const conversation = arrived.shift()
-      return conversation === undefined
-        ? new Promise((resolve) => wanted.push(resolve))
-        : Promise.resolve(conversation)
-    },
-  }
 }
 
 function newSwitch(t: Test, options: ConstructorParameters<typeof SimulatedSwitch>[0] = {}): SimulatedSwitch {

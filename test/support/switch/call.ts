@@ -46,7 +46,10 @@ export interface CallOptions {
   readonly finalEventDelayMs?: number
   /** Default `instant`. */
   readonly speed?: Speed
-  /** How long a server may be silent before an instant call goes on, real ms. Default 10. */
+  /**
+   * How long a server may be silent before an instant call goes on, real ms; ten times as long while
+   * nothing runs. Default 10.
+   */
   readonly settleMs?: number
   /** Every event of the call, subscribed to or not. To be read at once. */
   readonly onEvent?: (event: FiredEvent) => void

@@ -7,12 +7,12 @@
 export type Speed = number | 'instant' | 'manual'
 
 /**
- * - `script`: something that people or machines outside do, or a switch's next step that gives its
- *   server time to speak first
+ * - `script`: something that people or machines outside do
+ * - `step`: the switch's own next step, before which its server has time to say more
  * - `follow`: what a step of the switch brings with it (a thread that wakes 20 ms later)
  * - `watchdog`: a deadline. An instant clock does not jump to it while the channel waits for its server
  */
-export type TimerKind = 'script' | 'follow' | 'watchdog'
+export type TimerKind = 'script' | 'step' | 'follow' | 'watchdog'
 
 export interface Timer {
   cancel(): void
@@ -24,8 +24,11 @@ interface Entry {
   readonly run: () => void
 }
 
-/** The real world's share: a time, silence, or one turn of the event loop. */
-type Wait = 'time' | 'quiet' | 'turn'
+/** The real world's share: a time, silence, a longer silence, or one turn of the event loop. */
+type Wait = 'time' | 'quiet' | 'long quiet' | 'turn'
+
+/** So much more patience has the script while the channel waits for its server and nothing runs. */
+const longQuiet = 10
 
 /** Of setTimeout; 24 days, which no call lasts. */
 const longestDelayMs = 2 ** 31 - 1
@@ -126,8 +129,8 @@ export class CallClock {
     this.#armed = undefined
     if (next === undefined || wait === undefined) return
     const cancel =
-      wait === 'quiet'
-        ? this.#whenQuiet(this.#settleMs, next)
+      wait === 'quiet' || wait === 'long quiet'
+        ? this.#whenQuiet(wait, next)
         : realTimer(this.#realMs(next, wait), () => {
             this.#fire(next)
           })
@@ -139,8 +142,8 @@ export class CallClock {
     if (this.#speed === 'manual') return undefined
     if (typeof this.#speed === 'number') return 'time'
     if (next.kind === 'follow') return 'turn'
-    const isDriven = this.isTimePassing || this.#entries.some((entry) => entry.kind !== 'watchdog')
-    return isDriven ? 'quiet' : 'time'
+    if (this.isTimePassing || next.kind === 'step') return 'quiet'
+    return this.#entries.some((entry) => entry.kind !== 'watchdog') ? 'long quiet' : 'time'
   }
 
   #realMs(next: Entry, wait: Wait): number {
@@ -151,11 +154,12 @@ export class CallClock {
   }
 
   /** @returns how to cancel it */
-  #whenQuiet(ms: number, next: Entry): () => void {
-    return realTimer(ms, () => {
-      const left = this.#settleMs - (performance.now() - this.#lastActivity)
-      if (left < 1) this.#fire(next)
-      else this.#armed = { next, wait: 'quiet', cancel: this.#whenQuiet(left, next) }
+  #whenQuiet(wait: Wait, next: Entry, sinceMs = 0): () => void {
+    const neededMs = this.#settleMs * (wait === 'long quiet' ? longQuiet : 1)
+    return realTimer(neededMs - sinceMs, () => {
+      const quietMs = performance.now() - this.#lastActivity
+      if (neededMs - quietMs < 1) this.#fire(next)
+      else this.#armed = { next, wait, cancel: this.#whenQuiet(wait, next, quietMs) }
     })
   }
 

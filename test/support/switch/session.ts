@@ -285,6 +285,6 @@ export class Session implements Leg {
   }
 
   #wakeForMessage(): void {
-    if (this.#locks === 0) this.#thread.wake('message', frameMs, 'script')
+    if (this.#locks === 0) this.#thread.wake('message', frameMs, 'step')
   }
 }

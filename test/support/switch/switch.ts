@@ -22,7 +22,21 @@ export interface SwitchOptions {
 
 const goodbyeLikelihood = 0.9
 
-/** A FreeSWITCH with the outbound side of its event socket: it takes calls and connects to their server. */
+/**
+ * A FreeSWITCH with the outbound side of its event socket: it takes calls and connects to their server.
+ *
+ *     const sw = new SimulatedSwitch()
+ *     const call = sw.call({
+ *       to: [{ host: '127.0.0.1', port: 9000 }],
+ *       caller: '0912406496',
+ *       called: '0901234567',
+ *       farEnd: { ringsAfterMs: 500, answersAfterMs: 3000, hangsUpAfterMs: 60_000 },
+ *     })
+ *     const { cause, legs } = await call.ended
+ *
+ * Its payloads are cut out of the recordings (templates.ts), and the test `switch-recordings` holds it to
+ * them: every outbound transcript, every frame, every header.
+ */
 export class SimulatedSwitch {
   readonly coreUuid = randomUUID()
   readonly events: EventSource
