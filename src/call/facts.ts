@@ -39,24 +39,24 @@ const anonymousNames = new Set(['', 'anonymous', 'restricted', 'unavailable', 'u
 
 /** @param channel the reply to `connect` */
 export function channelFacts(channel: Event): ChannelFacts {
-  const callerNumber = channel.get('Caller-Caller-ID-Number') ?? channel.get('Caller-ANI') ?? ''
+  const callerNumber = channel.peek('Caller-Caller-ID-Number') ?? channel.peek('Caller-ANI') ?? ''
   return {
-    uuid: channel.get('Unique-ID') ?? '',
+    uuid: channel.peek('Unique-ID') ?? '',
     callerNumber,
-    callerName: channel.get('Caller-Caller-ID-Name') ?? '',
+    callerName: channel.peek('Caller-Caller-ID-Name') ?? '',
     isAnonymous:
-      anonymousNames.has(callerNumber.toLowerCase()) || channel.get('Caller-Privacy-Hide-Number') === 'true',
-    calledNumber: channel.get('Caller-Destination-Number') ?? '',
-    couldForge: /[\r\n]/.test(channel.get('Channel-Name') ?? ''),
-    accountCode: channel.get('variable_accountcode'),
-    authUser: channel.get('variable_sip_auth_username'),
-    authRealm: channel.get('variable_sip_auth_realm'),
-    isAuthorized: channel.get('variable_sip_authorized') === 'true',
-    profile: channel.get('variable_sofia_profile_name'),
-    domain: channel.get('variable_domain_name'),
-    socketPath: channel.get('variable_socket_path'),
-    sipCallId: channel.get('variable_sip_call_id'),
-    switchName: channel.get('FreeSWITCH-Switchname'),
+      anonymousNames.has(callerNumber.toLowerCase()) || channel.peek('Caller-Privacy-Hide-Number') === 'true',
+    calledNumber: channel.peek('Caller-Destination-Number') ?? '',
+    couldForge: /[\r\n]/.test(channel.peek('Channel-Name') ?? ''),
+    accountCode: channel.peek('variable_accountcode'),
+    authUser: channel.peek('variable_sip_auth_username'),
+    authRealm: channel.peek('variable_sip_auth_realm'),
+    isAuthorized: channel.peek('variable_sip_authorized') === 'true',
+    profile: channel.peek('variable_sofia_profile_name'),
+    domain: channel.peek('variable_domain_name'),
+    socketPath: channel.peek('variable_socket_path'),
+    sipCallId: channel.peek('variable_sip_call_id'),
+    switchName: channel.peek('FreeSWITCH-Switchname'),
     createdAt: micros(channel, 'Caller-Channel-Created-Time') ?? micros(channel, 'Event-Date-Timestamp') ?? 0,
     answeredAt: micros(channel, 'Caller-Channel-Answered-Time'),
   }
@@ -64,7 +64,7 @@ export function channelFacts(channel: Event): ChannelFacts {
 
 /** A call that this or another node had before: never refused for capacity. */
 export function isKnownCall(channel: Event): boolean {
-  return channel.has('variable_linger_call')
+  return channel.peek('variable_linger_call') !== undefined
 }
 
 /** A time in µs since 1970; undefined when it is absent or 0, FreeSWITCH's "not yet". */

@@ -89,11 +89,11 @@ export function callRecord(story: CallStory): CallRecord {
     bridgedMs: sum(legs.map((leg) => millisBetween(leg.bridgedAt, leg.endedAt ?? endedAt))),
     billedMs: sum(charges.map((charge) => charge.billedMs)),
     hangupCause:
-      final?.get('variable_hangup_cause') ??
-      final?.get('Hangup-Cause') ??
+      final?.peek('variable_hangup_cause') ??
+      final?.peek('Hangup-Cause') ??
       story.ending?.cause ??
       'UNSPECIFIED',
-    q850Cause: integer(final?.get('variable_hangup_cause_q850')),
+    q850Cause: integer(final?.peek('variable_hangup_cause_q850')),
     sipStatus: sipStatus(final),
     hungUpBy: hungUpBy(story),
     route: story.route ?? null,
@@ -103,8 +103,8 @@ export function callRecord(story: CallStory): CallRecord {
     refusal: story.refusal ?? null,
     sipCallId: facts.sipCallId ?? null,
     switchName: facts.switchName ?? null,
-    codec: final?.get('variable_read_codec') ?? null,
-    mos: final?.get('variable_rtp_audio_in_mos') ?? null,
+    codec: final?.peek('variable_read_codec') ?? null,
+    mos: final?.peek('variable_rtp_audio_in_mos') ?? null,
     recordingPath: story.recordingPath ?? null,
     cost: formatMoney(charges.reduce((total, { units }) => total + units, 0n)),
     carrierCost: carrierTotal(charges),
@@ -153,7 +153,7 @@ function carrierTotal(charges: readonly RatedCharge[]): string | null {
 }
 
 function hungUpBy({ finalEvent: final, ending }: CallStory): CallRecord['hungUpBy'] {
-  if (final?.get('variable_sip_hangup_disposition')?.startsWith('recv_')) return 'caller'
+  if (final?.peek('variable_sip_hangup_disposition')?.startsWith('recv_')) return 'caller'
   if (ending?.cause === 'ALLOTTED_TIMEOUT') return 'server'
   if (ending !== undefined) return ending.by
   return final ? 'switch' : null
@@ -161,14 +161,14 @@ function hungUpBy({ finalEvent: final, ending }: CallStory): CallRecord['hungUpB
 
 /** The last SIP status that ended the caller's or, failing that, the far end's leg: `sip:486` is 486. */
 function sipStatus(final: Event | undefined): number | null {
-  const status = final?.get('variable_sip_term_status') ?? final?.get('variable_sip_invite_failure_status')
+  const status = final?.peek('variable_sip_term_status') ?? final?.peek('variable_sip_invite_failure_status')
   return integer(status)
 }
 
 function kept(final: Event): Record<string, string> {
   const variables: Record<string, string> = {}
   for (const name of keptVariables) {
-    const value = final.get(`variable_${name}`)
+    const value = final.peek(`variable_${name}`)
     if (value !== undefined) variables[name] = value.slice(0, longestKeptValue)
   }
   return variables

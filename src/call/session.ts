@@ -280,7 +280,7 @@ export class Session implements Call {
   #observe(event: Event): void {
     this.#lastHeardAt = micros(event, 'Event-Date-Timestamp') ?? this.#lastHeardAt
     this.#legs.observe(event)
-    if (event.name === 'RECORD_STOP') this.#recordingPath = event.get('Record-File-Path')
+    if (event.name === 'RECORD_STOP') this.#recordingPath = event.peek('Record-File-Path')
   }
 
   #nobodys(): string {

@@ -198,7 +198,7 @@ export class Listener {
     let escaped: unknown
     try {
       await this.#handshake(connection).then((channel) => {
-        const uuid = channel.get('Unique-ID')
+        const uuid = channel.peek('Unique-ID')
         if (uuid === undefined) throw new ProtocolError('channel data without Unique-ID')
         about.callUuid = uuid
         this.#connections.set(connection, uuid)
