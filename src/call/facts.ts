@@ -28,6 +28,8 @@ export interface ChannelFacts {
   readonly domain: string | undefined
   /** The path of `socket host:port/PATH`: the route that the dialplan names. */
   readonly socketPath: string | undefined
+  /** The dialplan has set what a bridge needs here: see Session. */
+  readonly isReadyToBridge: boolean
   readonly sipCallId: string | undefined
   readonly switchName: string | undefined
   /** µs since 1970, by the switch's clock. */
@@ -55,6 +57,9 @@ export function channelFacts(channel: Event): ChannelFacts {
     profile: channel.peek('variable_sofia_profile_name'),
     domain: channel.peek('variable_domain_name'),
     socketPath: channel.peek('variable_socket_path'),
+    isReadyToBridge:
+      channel.peek('variable_continue_on_fail') === 'true' &&
+      channel.peek('variable_hangup_after_bridge') === 'false',
     sipCallId: channel.peek('variable_sip_call_id'),
     switchName: channel.peek('FreeSWITCH-Switchname'),
     createdAt: micros(channel, 'Caller-Channel-Created-Time') ?? micros(channel, 'Event-Date-Timestamp') ?? 0,

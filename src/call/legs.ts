@@ -51,7 +51,7 @@ export class Legs {
         this.#ended(event)
         return
       case 'CHANNEL_EXECUTE_COMPLETE':
-        if (event.peek('Application') === 'bridge') this.#ended(event)
+        if (this.#open() && event.peek('Application') === 'bridge') this.#ended(event)
         return
       case 'CHANNEL_HANGUP_COMPLETE':
         this.#ended(event, micros(event, 'variable_end_uepoch'))

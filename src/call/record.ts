@@ -29,26 +29,17 @@ export interface CallStory {
 
 /** Final variables that are worth keeping beside the CDR's own columns. Everything else may be secret or huge. */
 const keptVariables = [
-  'DIALSTATUS',
   'accountcode',
-  'bridge_channel',
-  'digits_dialed',
-  'last_app',
   'originate_causes',
   'originate_disposition',
   'proto_specific_hangup_cause',
-  'read_rate',
   'remote_media_ip',
   'rtp_audio_in_jitter_loss_rate',
   'rtp_audio_in_media_packet_count',
   'rtp_audio_in_quality_percentage',
   'rtp_audio_out_media_packet_count',
-  'rtp_use_codec_string',
-  'sip_auth_username',
-  'sip_from_host',
   'sip_hangup_disposition',
   'sip_network_ip',
-  'sip_req_host',
   'sip_user_agent',
   'sofia_profile_name',
 ] as const

@@ -256,8 +256,9 @@ export class Session implements Call {
   async #bridge(to: DialString, attempt: Attempt): Promise<BridgeResult> {
     this.#legs.dialling(attempt)
     // A failed gateway must leave the caller here, and so must the end of the talk: the dialplan's next
-    // action is for a server that died (dialplan/).
-    const variables = this.#lastBridge ? {} : { continue_on_fail: 'true', hangup_after_bridge: 'false' }
+    // action is for a server that died. Ours (dialplan/linger.xml) sets both; another need not.
+    const isReady = this.#facts.isReadyToBridge || this.#lastBridge !== undefined
+    const variables = isReady ? {} : { continue_on_fail: 'true', hangup_after_bridge: 'false' }
     this.#lastBridge = await this.channel.bridge(to, variables)
     return this.#lastBridge
   }

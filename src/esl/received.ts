@@ -93,11 +93,9 @@ export class ReceivedPlain implements Received {
   }
 
   peek(name: string): string | undefined {
-    // The last one counts, as it does when all of it is read.
-    const start = this.#text.lastIndexOf(`\n${name}:`, this.#headEnd)
-    const isFirst = start < 0 && this.#text.startsWith(`${name}:`)
-    if ((start < 0 && !isFirst) || start >= this.#headEnd) return undefined
-    const lineStart = start + 1
+    const isFirst = this.#text.startsWith(`${name}:`)
+    const lineStart = isFirst ? 0 : this.#text.indexOf(`\n${name}:`) + 1
+    if ((lineStart === 0 && !isFirst) || lineStart > this.#headEnd) return undefined
     const lineEnd = this.#text.indexOf('\n', lineStart)
     return firstOf(this.#value(lineStart + name.length, lineEnd < 0 ? this.#text.length : lineEnd))
   }
@@ -108,8 +106,9 @@ export class ReceivedPlain implements Received {
       const newline = this.#text.indexOf('\n', start)
       const end = newline < 0 ? this.#headEnd : newline
       const colon = this.#text.indexOf(':', start)
+      const name = colon > start && colon < end ? this.#text.slice(start, colon) : ''
       // FreeSWITCH writes Hangup-Cause twice in the final event: a repeated line is no second value.
-      if (colon > start && colon < end) headers.set(this.#text.slice(start, colon), this.#value(colon, end))
+      if (name !== '' && !headers.has(name)) headers.set(name, this.#value(colon, end))
       start = end + 1
     }
     const hasBody = [...headers.keys()].some((name) => name.toLowerCase() === 'content-length')
