@@ -1,0 +1,80 @@
+import { parseArgs } from 'node:util'
+
+/** The servers by their letters, in the order in which they are measured and shown. */
+export const kinds = {
+  a: { name: 'nothing', title: 'no parsing at all: the ceiling' },
+  p: { name: 'bare', title: 'a bare parser' },
+  b: { name: 'linger', title: "Linger's listener and channel" },
+  c: { name: 'esl', title: "the esl package's server" },
+  d: { name: 'whole', title: 'Linger, all of it: PostgreSQL, Redis, CDR' },
+} as const
+export type Kind = keyof typeof kinds
+
+export interface Options {
+  readonly kinds: readonly Kind[]
+  readonly measures: readonly ('cpu' | 'memory')[]
+  readonly rounds: number
+  /** Calls of one round, of each server. */
+  readonly calls: number
+  /** Calls at a time. */
+  readonly parallel: number
+  /** Calls that are held open for the memory. */
+  readonly held: number
+  /** Where CPU profiles of the servers go. */
+  readonly profileDir: string | undefined
+}
+
+export const usage = `npm run bench -- [options]
+  --quick            a short run: fewer rounds, calls, and calls held open
+  --only a,b,c,d,p   which servers: ${Object.entries(kinds)
+    .map(([letter, { title }]) => `${letter} ${title}`)
+    .join('; ')}
+  --measure cpu      only this (cpu or memory)
+  --rounds N         rounds, each with every server. Default 9
+  --calls N          calls a round. Default 2000
+  --parallel N       calls at a time. Default 100
+  --held N           calls held open for the memory. Default 5000
+  --cpu-prof DIR     writes a CPU profile of each server there`
+
+/** @throws Error whose message is one line */
+export function parseOptions(words: readonly string[]): Options | 'help' {
+  const { values } = parseArgs({
+    args: [...words],
+    options: {
+      quick: { type: 'boolean', default: false },
+      only: { type: 'string', default: Object.keys(kinds).join() },
+      measure: { type: 'string', default: 'cpu,memory' },
+      rounds: { type: 'string' },
+      calls: { type: 'string' },
+      parallel: { type: 'string', default: '100' },
+      held: { type: 'string' },
+      'cpu-prof': { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  if (values.help) return 'help'
+  return {
+    kinds: oneOf(values.only, Object.keys(kinds) as Kind[], '--only'),
+    measures: oneOf(values.measure, ['cpu', 'memory'] as const, '--measure'),
+    rounds: whole(values.rounds, values.quick ? 3 : 9, '--rounds'),
+    calls: whole(values.calls, values.quick ? 500 : 2000, '--calls'),
+    parallel: whole(values.parallel, 100, '--parallel'),
+    held: whole(values.held, values.quick ? 1000 : 5000, '--held'),
+    profileDir: values['cpu-prof'],
+  }
+}
+
+function oneOf<T extends string>(text: string, allowed: readonly T[], name: string): T[] {
+  const words = text.split(',')
+  for (const word of words)
+    if (!allowed.some((each) => each === word))
+      throw new Error(`${name} ${JSON.stringify(word)}: allowed are ${allowed.join()}`)
+  return allowed.filter((each) => words.includes(each))
+}
+
+function whole(text: string | undefined, fallback: number, name: string): number {
+  if (text === undefined) return fallback
+  if (!/^[1-9][0-9]{0,5}$/.test(text))
+    throw new Error(`${name} ${JSON.stringify(text)}: a whole number is needed`)
+  return Number(text)
+}

@@ -1,0 +1,50 @@
+import { memoryUsage, cpuUsage } from 'node:process'
+import { setTimeout as delay } from 'node:timers/promises'
+import { answer } from './worker.js'
+import { startBare } from './servers/bare.js'
+import { startEslPackage } from './servers/esl-package.js'
+import { startLinger } from './servers/linger.js'
+import { startNothing } from './servers/nothing.js'
+import type { BenchServer } from './servers/server.js'
+import { startWhole } from './servers/whole.js'
+
+/** The process of one measured server: answers `port`, `cpu` and `memory`. */
+
+const [kind = '', databaseUrl = '', redisUrl = '', logFile = ''] = process.argv.slice(2)
+const starts: Readonly<Record<string, () => Promise<BenchServer>>> = {
+  nothing: startNothing,
+  bare: startBare,
+  linger: startLinger,
+  esl: startEslPackage,
+  whole: () => startWhole(databaseUrl, redisUrl, logFile),
+}
+
+const start = starts[kind]
+if (start === undefined) throw new Error(`no such server: ${kind}`)
+const server = await start()
+
+answer(
+  {
+    port: () => server.port,
+    /** µs of CPU, user and system, since the process began. */
+    cpu: () => {
+      const { user, system } = cpuUsage()
+      return user + system
+    },
+    memory,
+  },
+  () => server.close(),
+)
+
+/** Bytes in memory when nothing is left to collect. */
+async function memory(): Promise<{ rss: number; heap: number; external: number }> {
+  const { gc } = globalThis
+  if (gc === undefined) throw new Error('needs --expose-gc')
+  // What one collection frees (a socket's handle, a finalizer's object) the next one sees as garbage.
+  for (let round = 0; round < 4; round++) {
+    gc()
+    await delay(100)
+  }
+  const { rss, heapUsed, external } = memoryUsage()
+  return { rss, heap: heapUsed, external }
+}

@@ -1,0 +1,26 @@
+import { destination } from 'pino'
+import { loadConfig } from '../../../src/config.js'
+import { openLog } from '../../../src/log.js'
+import { startServer } from '../../../src/server.js'
+import type { BenchServer } from './server.js'
+
+/**
+ * The server as `npm start` runs it, with the log as it is by default, but into a file.
+ * @param databaseUrl, redisUrl of processes of their own
+ */
+export async function startWhole(
+  databaseUrl: string,
+  redisUrl: string,
+  logFile: string,
+): Promise<BenchServer> {
+  const config = loadConfig({ ESL_LISTEN: '127.0.0.1:0', HTTP_LISTEN: '127.0.0.1:0', MAX_CALLS: '100000' })
+  const { logger } = openLog({
+    level: config.logLevel,
+    console: destination({ dest: logFile, sync: false }),
+  })
+  const server = await startServer({ config, log: logger, databaseUrl, redisUrl })
+  return {
+    port: Number(server.eslAddress.replace(/.*:/, '')),
+    close: () => server.close({ deadlineMs: 1000 }),
+  }
+}

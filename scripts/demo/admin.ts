@@ -1,0 +1,62 @@
+import type { Balance } from '../../src/store/balances.js'
+import type { CdrView } from '../../src/store/cdrs.js'
+
+/** The admin API, as far as the demo uses it. Every method throws an Error of one line. */
+export class Admin {
+  readonly #base: string
+  readonly #key: string
+
+  constructor(base: string, key: string) {
+    this.#base = base
+    this.#key = key
+  }
+
+  async balance(tenant: string): Promise<Balance> {
+    return (await this.#ask('GET', `/v1/tenants/${tenant}/balance`)) as Balance
+  }
+
+  /** The call's record, which is committed before the server lets the call's socket go. */
+  async cdr(callUuid: string): Promise<CdrView> {
+    const { items } = (await this.#ask('GET', `/v1/cdrs?call_uuid=${callUuid}`)) as { items: CdrView[] }
+    const [cdr] = items
+    if (cdr === undefined) throw new Error(`the call ${callUuid} has no CDR: the server's log says why`)
+    return cdr
+  }
+
+  /** @returns false when the number was there already */
+  async addToBlacklist(number: string, ttlSeconds: number, reason: string): Promise<boolean> {
+    const isListed = await this.#ask('GET', `/v1/blacklist/${number}`, undefined, 404)
+    if (isListed !== undefined) return false
+    await this.#ask('POST', '/v1/blacklist', { number, ttl_seconds: ttlSeconds, reason })
+    return true
+  }
+
+  async removeFromBlacklist(number: string): Promise<void> {
+    await this.#ask('DELETE', `/v1/blacklist/${number}`)
+  }
+
+  /** @param allowed a status that is no error: undefined is the answer then */
+  async #ask(method: string, path: string, body?: unknown, allowed?: number): Promise<unknown> {
+    const response = await fetch(`${this.#base}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.#key}`,
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(10_000),
+    })
+    const text = await response.text()
+    if (response.ok) return text === '' ? {} : (JSON.parse(text) as unknown)
+    if (response.status === allowed) return undefined
+    throw new Error(`${method} ${path}: ${detailOf(text) ?? `HTTP status ${response.status}`}`)
+  }
+}
+
+function detailOf(problem: string): string | undefined {
+  try {
+    return (JSON.parse(problem) as { detail?: string }).detail
+  } catch {
+    return undefined
+  }
+}
