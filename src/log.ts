@@ -9,8 +9,11 @@ export interface LogOptions {
   /** Besides the console. Appended to. */
   file?: string | undefined
   /** Where the console is; the process's standard output unless a test says otherwise. */
-  console?: DestinationStream
+  console?: Sink
 }
+
+/** A place for lines, which may hold some back until it is flushed. */
+export type Sink = DestinationStream & Partial<Pick<Output, 'flush' | 'flushSync'>>
 
 export interface Log {
   logger: Logger
@@ -19,6 +22,12 @@ export interface Log {
   /** Opens the file again, after logrotate has moved it away. */
   reopen: () => void
 }
+
+/** Lines are written together, at most so many bytes or so many ms of them: each write is a turn of a thread. */
+const GATHERED_BYTES = 4096
+const GATHERED_MS = 100
+/** `{"level":40` and above, which are not to wait: a warning may be the last that is heard. */
+const URGENT = /^\{"level":[4-9]/
 
 /** Lines that wait for a console or a disk that does not take them, in bytes, before further ones are dropped. */
 const MAX_WAITING = 16 * 1024 * 1024
@@ -29,15 +38,22 @@ const MAX_WAITING = 16 * 1024 * 1024
  * @throws ConfigError if the file cannot be opened
  */
 export function openLog({ level, file, console = toConsole() }: LogOptions): Log {
-  let inFile = file === undefined ? undefined : toFile(file)
-  const both: DestinationStream = {
+  let inFile: Output | undefined = file === undefined ? undefined : toFile(file)
+  // pino calls it by itself after a fatal line.
+  const flushSync = (): void => {
+    for (const one of [console, inFile]) one?.flushSync?.()
+  }
+  const both: DestinationStream & { flushSync: () => void } = {
     write: (line) => {
       const text = maskSecrets(line)
       console.write(text)
       inFile?.write(text)
+      if (URGENT.test(line)) for (const one of [console, inFile]) one?.flush?.()
     },
+    flushSync,
   }
   const logger = pino({ level }, both)
+  process.once('exit', flushSync)
   const print = (text: string): void => {
     console.write(text)
   }
@@ -73,7 +89,13 @@ function toFile(file: string): Output {
 type Output = ReturnType<typeof destination>
 
 function output(fd: number): Output {
-  const stream = destination({ dest: fd, sync: false, maxLength: MAX_WAITING })
+  const stream = destination({
+    dest: fd,
+    sync: false,
+    minLength: GATHERED_BYTES,
+    periodicFlush: GATHERED_MS,
+    maxLength: MAX_WAITING,
+  })
   stream.on('error', () => undefined)
   return stream
 }

@@ -76,3 +76,19 @@ t.test('no secret reaches the log, wherever in a line it stands', (t) => {
   t.equal(maskSecrets(harmless), harmless)
   t.end()
 })
+
+t.test('a warning is written at once, and what was held back before it', async (t) => {
+  const written: string[] = []
+  const held: string[] = []
+  const flush = () => {
+    written.push(...held.splice(0))
+  }
+  const { logger } = openLog({ level: 'info', console: { write: (line) => held.push(line), flush } })
+  logger.info('first')
+  t.equal(written.length, 0)
+  logger.warn('second')
+  t.match(
+    written.map((line) => (JSON.parse(line) as { msg: string }).msg),
+    ['first', 'second'],
+  )
+})

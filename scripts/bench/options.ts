@@ -30,8 +30,8 @@ export const usage = `npm run bench -- [options]
     .map(([letter, { title }]) => `${letter} ${title}`)
     .join('; ')}
   --measure cpu      only this (cpu or memory)
-  --rounds N         rounds, each with every server. Default 9
-  --calls N          calls a round. Default 2000
+  --rounds N         rounds, each with every server. Default 7
+  --calls N          calls a round. Default 1000
   --parallel N       calls at a time. Default 100
   --held N           calls held open for the memory. Default 5000
   --cpu-prof DIR     writes a CPU profile of each server there`
@@ -56,8 +56,8 @@ export function parseOptions(words: readonly string[]): Options | 'help' {
   return {
     kinds: oneOf(values.only, Object.keys(kinds) as Kind[], '--only'),
     measures: oneOf(values.measure, ['cpu', 'memory'] as const, '--measure'),
-    rounds: whole(values.rounds, values.quick ? 3 : 9, '--rounds'),
-    calls: whole(values.calls, values.quick ? 500 : 2000, '--calls'),
+    rounds: whole(values.rounds, values.quick ? 3 : 7, '--rounds'),
+    calls: whole(values.calls, values.quick ? 500 : 1000, '--calls'),
     parallel: whole(values.parallel, 100, '--parallel'),
     held: whole(values.held, values.quick ? 1000 : 5000, '--held'),
     profileDir: values['cpu-prof'],

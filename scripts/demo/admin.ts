@@ -37,19 +37,30 @@ export class Admin {
 
   /** @param allowed a status that is no error: undefined is the answer then */
   async #ask(method: string, path: string, body?: unknown, allowed?: number): Promise<unknown> {
-    const response = await fetch(`${this.#base}${path}`, {
-      method,
-      headers: {
-        authorization: `Bearer ${this.#key}`,
-        ...(body !== undefined && { 'content-type': 'application/json' }),
-      },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(10_000),
-    })
+    const response = await this.#fetch(method, path, body)
     const text = await response.text()
     if (response.ok) return text === '' ? {} : (JSON.parse(text) as unknown)
     if (response.status === allowed) return undefined
     throw new Error(`${method} ${path}: ${detailOf(text) ?? `HTTP status ${response.status}`}`)
+  }
+
+  async #fetch(method: string, path: string, body: unknown): Promise<Response> {
+    const headers = { authorization: `Bearer ${this.#key}` }
+    const withBody = {
+      headers: { ...headers, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    }
+    try {
+      const signal = AbortSignal.timeout(10_000)
+      return await fetch(`${this.#base}${path}`, {
+        method,
+        signal,
+        headers,
+        ...(body !== undefined && withBody),
+      })
+    } catch (error) {
+      throw new Error(`Linger no longer answers at ${this.#base}`, { cause: error })
+    }
   }
 }
 

@@ -17,6 +17,7 @@ import { defaultRoute, routes } from '../routes/registry.js'
 import type { Screening } from '../screening/screen.js'
 import type { CallRecord } from '../store/call-record.js'
 import type { Catalog, Extension, Gateway, Tenant } from '../store/catalog.js'
+import type { Committed } from '../store/committer.js'
 import { channelFacts, micros, type ChannelFacts } from './facts.js'
 import { identify, type Identity } from './identify.js'
 import { Legs, type Attempt } from './legs.js'
@@ -26,7 +27,7 @@ export interface SessionDependencies {
   readonly catalog: Catalog
   readonly screening: Screening
   /** Resolves when the record is durable. */
-  readonly commit: (record: CallRecord) => Promise<unknown>
+  readonly commit: (record: CallRecord) => Promise<Committed>
   readonly log: Logger
   readonly trustedProfiles: ReadonlySet<string>
   readonly defaultCountry: Country
@@ -152,7 +153,9 @@ export class Session implements Call {
       lastHeardAt: this.#lastHeardAt,
     })
     try {
-      await this.#dependencies.commit(record)
+      // The channel came here before, and its record counts: what this one has more is in the log alone.
+      if ((await this.#dependencies.commit(record)) === 'known')
+        this.log.warn({ record }, 'the call had its record already')
     } catch (error) {
       // The log is then the only place that has it.
       this.log.error({ err: error, record }, 'the call record was not committed')

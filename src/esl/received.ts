@@ -29,6 +29,7 @@ export const arraySeparator = '|:'
 /** Where FreeSWITCH keeps an event's body in its JSON form. */
 export const jsonBodyKey = '_body'
 
+const quote = 0x22
 const brace = 0x7b
 const comma = 0x2c
 const xmlElement = /<([^\s<>/]+)(?:>([^<]*)<\/\1>|\/>)/g
@@ -45,11 +46,13 @@ export class ReceivedJson implements Received {
 
   peek(name: string): string | undefined {
     const source = this.#source
-    // An unescaped quote before and the colon after can only stand around a key of the object itself.
-    const key = `"${name}":`
-    const start = source.indexOf(key)
+    // An unescaped quote before and the colon after can only stand around a key of the object itself. The
+    // quote is not searched for: it is the commonest of all bytes, and the search would stop at each.
+    const key = `${name}":`
+    let start = source.indexOf(key)
+    while (start >= 0 && source[start - 1] !== quote) start = source.indexOf(key, start + 1)
     if (start < 0) return undefined
-    const before = source[start - 1]
+    const before = source[start - 2]
     const from = start + key.length + 1
     const end = source.indexOf('"', from)
     const isPlain = (before === brace || before === comma) && source[from - 1] === quote && end >= 0
@@ -78,8 +81,6 @@ export class ReceivedJson implements Received {
     return body === undefined ? { headers } : { headers, body }
   }
 }
-
-const quote = 0x22
 
 /** `Name: percent-encoded value` lines, then perhaps Content-Length, a blank line and a body. */
 export class ReceivedPlain implements Received {
