@@ -25,10 +25,8 @@ export function parseMoney(text: string): Money {
 
 /** @returns a decimal string with at least 2 decimals and no trailing zero behind them: `500.00`, `0.125` */
 export function formatMoney(amount: Money): string {
-  const absolute = amount < 0n ? -amount : amount
-  const fraction = (absolute % moneyUnit)
-    .toString()
-    .padStart(6, '0')
-    .replace(/0{1,4}$/, '')
-  return `${amount < 0n ? '-' : ''}${absolute / moneyUnit}.${fraction}`
+  const digits = (amount < 0n ? -amount : amount).toString().padStart(7, '0')
+  let end = digits.length
+  while (end > digits.length - 4 && digits[end - 1] === '0') end--
+  return `${amount < 0n ? '-' : ''}${digits.slice(0, -6)}.${digits.slice(-6, end)}`
 }

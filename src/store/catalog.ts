@@ -1,105 +1,98 @@
 import type pg from 'pg'
 import type { BaseLogger } from 'pino'
 
-import { parseMoney } from '../billing/money.js'
 import type { Rate } from '../billing/rating.js'
-import { RateDeck } from '../billing/tariff.js'
 import { inTransaction } from './database.js'
-import { Directory, readDirectory, type Extension, type ExtensionOwner, type Gateway } from './directory.js'
-import type { Owner, Tenant } from './directory.js'
+import { Directory } from './directory.js'
+import type { Extension, ExtensionOwner, Gateway, Owner, Tenant } from './directory.js'
+import { noRows, readDirectory } from './directory-rows.js'
+import { Follower, readVersion, type Part } from './follower.js'
+import { Notices } from './notices.js'
+import { Tariffs } from './tariffs.js'
 
 export type { Extension, ExtensionOwner, Gateway, Owner, Tenant } from './directory.js'
 
 export interface CatalogOptions {
   readonly log: BaseLogger
-  /** How often PostgreSQL is asked whether anything changed, in ms. Default 1000. */
+  /** How often PostgreSQL is asked whether anything changed, in case a notice was missed, in ms. Default 1000. */
   readonly pollMs?: number
-}
-
-/** What is read as a whole when anything in it changed; its versions are rows of `catalog_version`. */
-interface Snapshot {
-  readonly versions: ReadonlyMap<string, string>
-  readonly directory: Directory
-  readonly decks: ReadonlyMap<string, RateDeck>
 }
 
 /**
  * Everything that a call looks up, in memory: no call waits for PostgreSQL, and calls go on while it is away. A
- * change is in force `pollMs` after its commit, and the time that it takes to read it.
+ * change is in force when its notice has come and what changed has been read; without the notice, `pollMs` later.
+ * What was looked up before stays as it was: a leg keeps the rate that it was dialled at.
  */
 export class Catalog {
-  readonly #pool: pg.Pool
   readonly #log: BaseLogger
-  readonly #pollMs: number
-  #snapshot: Snapshot
-  #timer: NodeJS.Timeout | undefined
-  /** Reads follow one another: an older one must not overwrite a newer one. */
-  #turn: Promise<unknown> = Promise.resolve()
+  readonly #directory: DirectoryPart
+  readonly #tariffs: Tariffs
+  readonly #followers: readonly Follower[]
+  readonly #notices: Notices
   #isClosed = false
-  #isAway = false
+  readonly #away = new Set<Part>()
 
-  private constructor(pool: pg.Pool, { log, pollMs = 1_000 }: CatalogOptions, snapshot: Snapshot) {
-    this.#pool = pool
+  private constructor(
+    pool: pg.Pool,
+    { log, pollMs = 1_000 }: CatalogOptions,
+    directory: DirectoryPart,
+    tariffs: Tariffs,
+  ) {
     this.#log = log
-    this.#pollMs = pollMs
-    this.#snapshot = snapshot
-    this.#schedule()
+    this.#directory = directory
+    this.#tariffs = tariffs
+    const onAsked = (part: Part, error: unknown) => {
+      this.#asked(part, error)
+    }
+    // Apart: a million rates that are being read do not hold up a new extension.
+    this.#followers = [directory, tariffs].map((part) => new Follower(part, { pool, pollMs, onAsked }))
+    this.#notices = new Notices(pool, 'linger_catalog', log, () => {
+      for (const follower of this.#followers) follower.notice()
+    })
   }
 
   /** @throws when the database cannot be read: there is nothing to go on with yet */
   static async load(pool: pg.Pool, options: CatalogOptions): Promise<Catalog> {
-    return new Catalog(pool, options, await readSnapshot(pool))
+    const tariffs = new Tariffs(pool)
+    const directory = new DirectoryPart(pool, tariffs)
+    await directory.refresh()
+    return new Catalog(pool, options, directory, tariffs)
   }
 
   /** Stops asking; what is known stays. */
   async close(): Promise<void> {
     this.#isClosed = true
-    clearTimeout(this.#timer)
-    await this.#turn
+    await this.#notices.close()
+    await Promise.all(this.#followers.map((follower) => follower.close()))
   }
 
   /** Whether it is up to date, as far as the last question to PostgreSQL could tell. */
   get ready(): boolean {
-    return !this.#isClosed && !this.#isAway
+    return !this.#isClosed && this.#away.size === 0
   }
 
   /** When it resolves, everything that was committed before the call is in force. */
-  reload(): Promise<void> {
-    const turn = this.#turn.then(async () => {
-      const versions = await readVersions(this.#pool)
-      if (!isSame(versions, this.#snapshot.versions))
-        this.#snapshot = await readSnapshot(this.#pool, this.#snapshot)
-    })
-    this.#turn = turn.catch(() => undefined)
-    return turn
+  async reload(): Promise<void> {
+    await Promise.all(this.#followers.map((follower) => follower.reload()))
   }
 
-  #schedule(): void {
-    this.#timer = setTimeout(() => {
-      void this.#poll()
-    }, this.#pollMs).unref()
-  }
-
-  async #poll(): Promise<void> {
-    try {
-      await this.reload()
-      if (this.#isAway) this.#log.info('the catalog can be read again')
-      this.#isAway = false
-    } catch (error) {
-      if (!this.#isAway)
-        this.#log.warn({ err: error }, 'the catalog cannot be read: going on with what is known')
-      this.#isAway = true
-    }
-    if (!this.#isClosed) this.#schedule()
+  #asked(part: Part, error: unknown): void {
+    const wasAway = this.#away.size > 0
+    if (error === undefined) this.#away.delete(part)
+    else this.#away.add(part)
+    const isAway = this.#away.size > 0
+    if (isAway && !wasAway)
+      this.#log.warn({ err: error }, 'the catalog cannot be read: going on with what is known')
+    if (wasAway && !isAway) this.#log.info('the catalog can be read again')
   }
 
   tenant(id: string): Tenant | undefined {
-    return this.#snapshot.directory.tenant(id)
+    return this.#directory.now.tenant(id)
   }
 
   /** @param code `accountcode`: a tenant's, or an extension's */
   byAccount(code: string): Owner | undefined {
-    return this.#snapshot.directory.byAccount(code)
+    return this.#directory.now.byAccount(code)
   }
 
   /**
@@ -107,83 +100,96 @@ export class Catalog {
    * whose domain is `realm`; when none has that, nobody.
    */
   byAuthUser(username: string, realm?: string): ExtensionOwner | undefined {
-    return this.#snapshot.directory.byAuthUser(username, realm)
+    return this.#directory.now.byAuthUser(username, realm)
   }
 
   /** The same for a number that the switch vouches for. */
   byTrustedExtension(number: string, domain?: string): ExtensionOwner | undefined {
-    return this.#snapshot.directory.byTrustedExtension(number, domain)
+    return this.#directory.now.byTrustedExtension(number, domain)
   }
 
   /** Whose DID it is; without an extension, the tenant's as a whole. */
   byDid(normalNumber: string): Owner | undefined {
-    return this.#snapshot.directory.byDid(normalNumber)
+    return this.#directory.now.byDid(normalNumber)
   }
 
   extension(tenantId: string, number: string): Extension | undefined {
-    return this.#snapshot.directory.extension(tenantId, number)
+    return this.#directory.now.extension(tenantId, number)
   }
 
   /** Those with the longest prefix that fits, in the order in which they are tried. */
   gateways(tenantId: string, normalNumber: string): readonly Gateway[] {
-    return this.#snapshot.directory.gateways(tenantId, normalNumber)
+    return this.#directory.now.gateways(tenantId, normalNumber)
   }
 
-  /** What the tenant pays for this number; undefined: it has no price. */
-  rate(tenantId: string, normalNumber: string): Rate | undefined {
-    const { directory, decks } = this.#snapshot
-    return decks.get(directory.deckId(tenantId) ?? '')?.find(normalNumber)
+  /** Whether the tenant shall not call this number, whatever its price. */
+  isBlocked(tenantId: string, normalNumber: string): boolean {
+    return this.#directory.now.isBlocked(tenantId, normalNumber)
+  }
+
+  /**
+   * What the tenant pays for a leg to this number; undefined: it has no price.
+   *
+   * @param at the leg's start, in µs since 1970. Default now
+   */
+  rate(tenantId: string, normalNumber: string, at = nowMicros()): Rate | undefined {
+    return this.#rateIn(this.#directory.now.deckId(tenantId), normalNumber, at)
+  }
+
+  /**
+   * What the tenant pays when this number of its own is called, a DID or an extension; undefined: nothing. An
+   * extension's rate is for exactly its number: `1` is North America, and extension 1001 is not in it.
+   *
+   * @param at the leg's start, in µs since 1970. Default now
+   */
+  inboundRate(tenantId: string, normalNumber: string, at = nowMicros()): Rate | undefined {
+    const directory = this.#directory.now
+    const rate = this.#rateIn(directory.inboundDeckId(tenantId), normalNumber, at)
+    const isOther = rate?.prefix !== normalNumber && directory.extension(tenantId, normalNumber) !== undefined
+    return isOther ? undefined : rate
+  }
+
+  #rateIn(deckId: string | undefined, number: string, at: number): Rate | undefined {
+    return deckId === undefined ? undefined : this.#tariffs.deck(deckId)?.find(number, at)
   }
 }
 
-/** @param known what need not be read again where its version is still the same */
-function readSnapshot(pool: pg.Pool, known?: Snapshot): Promise<Snapshot> {
-  return inTransaction(
-    pool,
-    async (client) => {
-      const versions = await readVersions(client)
-      const isKnown = (part: string) => known?.versions.get(part) === versions.get(part)
-      return {
-        versions,
-        directory:
-          known && isKnown('directory') ? known.directory : new Directory(await readDirectory(client)),
-        decks: known && isKnown('rates') ? known.decks : await readDecks(client),
-      }
-    },
-    // All of it as it was at one moment.
-    'ISOLATION LEVEL REPEATABLE READ READ ONLY',
-  )
-}
+/** Tenants and what is theirs; in force together with the decks that they name. */
+class DirectoryPart implements Part {
+  readonly name = 'directory'
+  readonly #pool: pg.Pool
+  readonly #tariffs: Tariffs
+  #version: string | undefined
+  now = new Directory(noRows)
 
-async function readVersions(db: pg.Pool | pg.ClientBase): Promise<Map<string, string>> {
-  const { rows } = await db.query<{ part: string; version: string }>(
-    'SELECT part, version FROM catalog_version',
-  )
-  return new Map(rows.map(({ part, version }) => [part, version]))
-}
-
-function isSame(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {
-  return a.size === b.size && [...a].every(([part, version]) => b.get(part) === version)
-}
-
-async function readDecks(client: pg.ClientBase): Promise<Map<string, RateDeck>> {
-  const { rows } = await client.query<{
-    deck_id: string
-    prefix: string
-    prefix_entered: string
-    description: string
-    price_per_minute: string
-  }>('SELECT deck_id, prefix, prefix_entered, description, price_per_minute FROM rates')
-  const decks = new Map<string, Rate[]>()
-  for (const row of rows) {
-    const rates = decks.get(row.deck_id) ?? []
-    decks.set(row.deck_id, rates)
-    rates.push({
-      prefix: row.prefix,
-      prefixEntered: row.prefix_entered,
-      description: row.description,
-      pricePerMinute: parseMoney(row.price_per_minute),
-    })
+  constructor(pool: pg.Pool, tariffs: Tariffs) {
+    this.#pool = pool
+    this.#tariffs = tariffs
   }
-  return new Map([...decks].map(([id, rates]) => [id, new RateDeck(rates)]))
+
+  get version(): string | undefined {
+    return this.#version
+  }
+
+  async refresh(): Promise<void> {
+    const { version, rows } = await inTransaction(
+      this.#pool,
+      async (client) => ({
+        version: await readVersion(client, this.name),
+        rows: await readDirectory(client),
+      }),
+      // All of it as it was at one moment.
+      'ISOLATION LEVEL REPEATABLE READ READ ONLY',
+    )
+    const directory = new Directory(rows)
+    const deckIds = directory.deckIds()
+    await this.#tariffs.need(deckIds)
+    this.now = directory
+    this.#version = version
+    this.#tariffs.keep(deckIds)
+  }
+}
+
+function nowMicros(): number {
+  return Date.now() * 1000
 }

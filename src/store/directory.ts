@@ -1,8 +1,8 @@
-import type pg from 'pg'
-
 import { parseMoney, type Money } from '../billing/money.js'
 import { PrefixTable } from '../billing/prefix-table.js'
 import type { Country } from '../numbering/normal-form.js'
+import type { NumberClass } from '../numbering/number-class.js'
+import type { DirectoryRows } from './directory-rows.js'
 
 export interface Tenant {
   readonly id: string
@@ -16,11 +16,26 @@ export interface Tenant {
   readonly maxCallSeconds: number
   readonly ringSeconds: number
   readonly emergencyNumbers: ReadonlySet<string>
+  /** Normal form: numbers that begin so are local to it. */
+  readonly localPrefixes: readonly string[]
+  /** IANA: whose midnight ends its day. */
+  readonly timeZone: string
+  /** It may call, for nothing, what has no rate. */
+  readonly allowsUnrated: boolean
+  readonly billing: 'prepaid' | 'postpaid'
+  /** The most that all its calls of a day may cost, and that one call may, all of its legs together. */
+  readonly dailySpendCap?: Money
+  readonly maximumCallCost?: Money
+  /** Calls at once, and that begin in a second, over all nodes; without it, as many as there are. */
+  readonly maxCalls?: number
+  readonly maxCallsPerSecond?: number
 }
 
 export interface Extension {
   readonly number: string
   readonly displayName?: string
+  /** What it may call; without it, everything. */
+  readonly tollAllow?: ReadonlySet<NumberClass>
 }
 
 export interface Gateway {
@@ -42,65 +57,17 @@ export interface Owner {
 
 export type ExtensionOwner = Required<Owner>
 
-/** Rows of the tables of the same names. */
-export interface DirectoryRows {
-  readonly tenants: readonly {
-    id: string
-    name: string
-    country: string
-    currency: string
-    domain: string | null
-    deck_id: string | null
-    max_call_seconds: number
-    ring_seconds: number
-    emergency_numbers: string[]
-  }[]
-  readonly extensions: readonly {
-    tenant_id: string
-    number: string
-    auth_username: string
-    display_name: string | null
-  }[]
-  readonly accounts: readonly { code: string; tenant_id: string; extension: string | null }[]
-  readonly numbers: readonly { number: string; tenant_id: string; extension: string | null }[]
-  readonly gateways: readonly {
-    tenant_id: string
-    id: number
-    name: string
-    prefix: string
-    priority: number
-    carrier_cost_per_minute: string | null
-  }[]
-}
-
-/** @param client in a transaction that sees one moment (REPEATABLE READ) */
-export async function readDirectory(client: pg.ClientBase): Promise<DirectoryRows> {
-  const read = async <K extends keyof DirectoryRows>(sql: string) =>
-    (await client.query<DirectoryRows[K][number]>(sql)).rows
-  return {
-    tenants: await read<'tenants'>(
-      `SELECT id, name, country, currency, domain, deck_id, max_call_seconds, ring_seconds, emergency_numbers
-      FROM tenants`,
-    ),
-    extensions: await read<'extensions'>(
-      `SELECT tenant_id, number, coalesce(auth_username, number) AS auth_username, display_name FROM extensions`,
-    ),
-    accounts: await read<'accounts'>('SELECT code, tenant_id, extension FROM accounts'),
-    numbers: await read<'numbers'>('SELECT number, tenant_id, extension FROM numbers'),
-    gateways: await read<'gateways'>(
-      `SELECT tenant_id, id, name, prefix, priority, carrier_cost_per_minute FROM gateways ORDER BY priority, id`,
-    ),
-  }
-}
-
 interface TenantEntry {
   readonly tenant: Tenant
-  readonly deckId: string | null
+  readonly deckId: string | undefined
+  readonly inboundDeckId: string | undefined
   readonly extensions: Map<string, Extension>
-  gateways: PrefixTable<Gateway[]>
+  gateways: PrefixTable<readonly Gateway[]>
+  blocked: PrefixTable<true>
 }
 
-const noGateways = new PrefixTable<Gateway[]>([])
+const noGateways = new PrefixTable<readonly Gateway[]>([])
+const nothingBlocked = new PrefixTable<true>([])
 
 /** Tenants and what is theirs, as one moment of the database had them. Immutable once built. */
 export class Directory {
@@ -115,23 +82,23 @@ export class Directory {
     for (const row of rows.extensions) {
       const entry = this.#tenants.get(row.tenant_id)
       if (!entry) continue
-      const { number, display_name: displayName } = row
-      entry.extensions.set(number, displayName === null ? { number } : { number, displayName })
+      const { number } = row
+      entry.extensions.set(number, extensionOf(row))
       const owner = { tenant: entry.tenant, extension: number }
       addTo(this.#byAuthUser, row.auth_username, owner)
       addTo(this.#byExtension, number, owner)
     }
     for (const row of rows.accounts) this.#setOwner(this.#accounts, row.code, row)
     for (const row of rows.numbers) this.#setOwner(this.#numbers, row.number, row)
-    const gateways = new Map<string, Map<string, Gateway[]>>()
-    for (const row of rows.gateways) {
-      const ofTenant = gateways.get(row.tenant_id) ?? new Map<string, Gateway[]>()
-      gateways.set(row.tenant_id, ofTenant)
-      addTo(ofTenant, row.prefix, gatewayOf(row))
-    }
-    for (const [tenantId, byPrefix] of gateways) {
+    for (const [tenantId, ofTenant] of byTenant(rows.gateways)) {
       const entry = this.#tenants.get(tenantId)
+      const byPrefix = new Map<string, Gateway[]>()
+      for (const row of ofTenant) addTo(byPrefix, row.prefix, gatewayOf(row))
       if (entry) entry.gateways = new PrefixTable(byPrefix)
+    }
+    for (const [tenantId, ofTenant] of byTenant(rows.blocked)) {
+      const entry = this.#tenants.get(tenantId)
+      if (entry) entry.blocked = new PrefixTable(ofTenant.map(({ prefix }) => [prefix, true]))
     }
   }
 
@@ -149,7 +116,21 @@ export class Directory {
   }
 
   deckId(tenantId: string): string | undefined {
-    return this.#tenants.get(tenantId)?.deckId ?? undefined
+    return this.#tenants.get(tenantId)?.deckId
+  }
+
+  inboundDeckId(tenantId: string): string | undefined {
+    return this.#tenants.get(tenantId)?.inboundDeckId
+  }
+
+  /** Every deck that some tenant has. */
+  deckIds(): Set<string> {
+    const ids = new Set<string>()
+    for (const { deckId, inboundDeckId } of this.#tenants.values()) {
+      if (deckId !== undefined) ids.add(deckId)
+      if (inboundDeckId !== undefined) ids.add(inboundDeckId)
+    }
+    return ids
   }
 
   byAccount(code: string): Owner | undefined {
@@ -175,6 +156,10 @@ export class Directory {
   gateways(tenantId: string, number: string): readonly Gateway[] {
     return this.#tenants.get(tenantId)?.gateways.find(number) ?? []
   }
+
+  isBlocked(tenantId: string, number: string): boolean {
+    return this.#tenants.get(tenantId)?.blocked.find(number) ?? false
+  }
 }
 
 function tenantEntry(row: DirectoryRows['tenants'][number]): TenantEntry {
@@ -188,14 +173,44 @@ function tenantEntry(row: DirectoryRows['tenants'][number]): TenantEntry {
     maxCallSeconds: row.max_call_seconds,
     ringSeconds: row.ring_seconds,
     emergencyNumbers: new Set(row.emergency_numbers),
+    localPrefixes: row.local_prefixes,
+    timeZone: row.time_zone,
+    allowsUnrated: row.allows_unrated,
+    billing: row.billing,
+    ...(row.max_calls !== null && { maxCalls: row.max_calls }),
+    ...(row.max_calls_per_second !== null && { maxCallsPerSecond: row.max_calls_per_second }),
+    ...(row.daily_spend_cap !== null && { dailySpendCap: parseMoney(row.daily_spend_cap) }),
+    ...(row.maximum_call_cost !== null && { maximumCallCost: parseMoney(row.maximum_call_cost) }),
   }
-  return { tenant, deckId: row.deck_id, extensions: new Map(), gateways: noGateways }
+  return {
+    tenant,
+    deckId: row.deck_id ?? undefined,
+    inboundDeckId: row.inbound_deck_id ?? undefined,
+    extensions: new Map(),
+    gateways: noGateways,
+    blocked: nothingBlocked,
+  }
+}
+
+function extensionOf(row: DirectoryRows['extensions'][number]): Extension {
+  const { number, display_name: displayName, toll_allow: tollAllow } = row
+  return {
+    number,
+    ...(displayName !== null && { displayName }),
+    ...(tollAllow !== null && { tollAllow: new Set(tollAllow) }),
+  }
 }
 
 function gatewayOf(row: DirectoryRows['gateways'][number]): Gateway {
   const { id, name, prefix, priority, carrier_cost_per_minute: carrierCost } = row
   const gateway = { id, name, prefix, priority }
   return carrierCost === null ? gateway : { ...gateway, carrierCostPerMinute: parseMoney(carrierCost) }
+}
+
+function byTenant<R extends { readonly tenant_id: string }>(rows: readonly R[]): Map<string, R[]> {
+  const tenants = new Map<string, R[]>()
+  for (const row of rows) addTo(tenants, row.tenant_id, row)
+  return tenants
 }
 
 function addTo<T>(lists: Map<string, T[]>, key: string, value: T): void {

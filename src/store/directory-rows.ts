@@ -1,0 +1,77 @@
+import type pg from 'pg'
+
+import type { NumberClass } from '../numbering/number-class.js'
+
+/** Rows of the tables of the same names. */
+export interface DirectoryRows {
+  readonly tenants: readonly {
+    id: string
+    name: string
+    country: string
+    currency: string
+    domain: string | null
+    deck_id: string | null
+    inbound_deck_id: string | null
+    allows_unrated: boolean
+    local_prefixes: string[]
+    time_zone: string
+    daily_spend_cap: string | null
+    maximum_call_cost: string | null
+    billing: 'prepaid' | 'postpaid'
+    max_calls: number | null
+    max_calls_per_second: number | null
+    max_call_seconds: number
+    ring_seconds: number
+    emergency_numbers: string[]
+  }[]
+  readonly extensions: readonly {
+    tenant_id: string
+    number: string
+    auth_username: string
+    display_name: string | null
+    toll_allow: NumberClass[] | null
+  }[]
+  readonly accounts: readonly { code: string; tenant_id: string; extension: string | null }[]
+  readonly numbers: readonly { number: string; tenant_id: string; extension: string | null }[]
+  readonly gateways: readonly {
+    tenant_id: string
+    id: number
+    name: string
+    prefix: string
+    priority: number
+    carrier_cost_per_minute: string | null
+  }[]
+  readonly blocked: readonly { tenant_id: string; prefix: string }[]
+}
+
+export const noRows: DirectoryRows = {
+  tenants: [],
+  extensions: [],
+  accounts: [],
+  numbers: [],
+  gateways: [],
+  blocked: [],
+}
+
+/** @param client in a transaction that sees one moment (REPEATABLE READ) */
+export async function readDirectory(client: pg.ClientBase): Promise<DirectoryRows> {
+  const read = async <K extends keyof DirectoryRows>(sql: string) =>
+    (await client.query<DirectoryRows[K][number]>(sql)).rows
+  return {
+    tenants: await read<'tenants'>(
+      `SELECT id, name, country, currency, domain, deck_id, inbound_deck_id, allows_unrated, local_prefixes, time_zone,
+        daily_spend_cap, maximum_call_cost, billing, max_calls, max_calls_per_second, max_call_seconds, ring_seconds, emergency_numbers
+      FROM tenants`,
+    ),
+    extensions: await read<'extensions'>(
+      `SELECT tenant_id, number, coalesce(auth_username, number) AS auth_username, display_name, toll_allow
+      FROM extensions`,
+    ),
+    accounts: await read<'accounts'>('SELECT code, tenant_id, extension FROM accounts'),
+    numbers: await read<'numbers'>('SELECT number, tenant_id, extension FROM numbers'),
+    gateways: await read<'gateways'>(
+      `SELECT tenant_id, id, name, prefix, priority, carrier_cost_per_minute FROM gateways ORDER BY priority, id`,
+    ),
+    blocked: await read<'blocked'>('SELECT tenant_id, prefix FROM blocked_destinations'),
+  }
+}
