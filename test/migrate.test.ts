@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { readdirSync } from 'node:fs'
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,7 +13,10 @@ import { testDatabase } from './support/services.js'
 
 const { pool, url } = await testDatabase(t)
 const sql = fileURLToPath(new URL('../../sql/', import.meta.url))
-const names = ['directory', 'money', 'calls', 'api_keys', 'catalog_version']
+const files = readdirSync(sql).sort()
+const names = files.map((file) => file.slice('001_'.length, -'.sql'.length))
+/** What the next release's migration is called. */
+const later = (name: string) => `${String(files.length + 1).padStart(3, '0')}_${name}.sql`
 
 /** A database without anything in it. */
 async function emptyDatabase(t: Test) {
@@ -50,13 +54,15 @@ t.test('an empty database is brought up to this release, once', async (t) => {
         'accounts',
         'api_keys',
         'balances',
+        'blocked_destinations',
         'call_keys',
         'catalog_version',
         'cdrs',
         'cdrs_default',
         'charges',
       ],
-      ...['decks', 'extensions', 'gateways', 'ledger', 'migrations', 'numbers', 'rates', 'tenants'],
+      ...['decks', 'extensions', 'gateways', 'ledger', 'migrations', 'numbers', 'rate_changes', 'rates'],
+      ...['reservations', 'tenants'],
     ]),
   )
 })
@@ -69,11 +75,14 @@ t.test('two servers that start at once migrate once', async (t) => {
 
 t.test('a database of a later release is refused and left alone', async (t) => {
   const folder = await ownFolder(t)
-  await writeFile(join(folder, '006_later.sql'), 'CREATE TABLE later ();')
+  await writeFile(join(folder, later('later')), 'CREATE TABLE later ();')
   const database = await emptyDatabase(t)
   t.same(await migrateDatabase(database.url, folder), [...names, 'later'])
   await t.rejects(migrateDatabase(database.url), {
-    message: /^the database is ahead of this release: it has migration 6 \(later\), this release ends at 5\./,
+    message: new RegExp(
+      `^the database is ahead of this release: it has migration ${files.length + 1} \\(later\\), ` +
+        `this release ends at ${files.length}\\.`,
+    ),
   })
   t.same(await migrateDatabase(database.url, folder), [], 'the later release still starts')
 })
@@ -88,14 +97,14 @@ t.test('a migration that was changed after it ran is refused by name, in one lin
 
 t.test('a migration that fails changes nothing, and the ones before it stay', async (t) => {
   const folder = await ownFolder(t)
-  await writeFile(join(folder, '006_wrong.sql'), 'CREATE TABLE half (); SELECT nonsense;')
+  await writeFile(join(folder, later('wrong')), 'CREATE TABLE half (); SELECT nonsense;')
   const database = await emptyDatabase(t)
   await t.rejects(migrateDatabase(database.url, folder), { message: /'wrong'.*nonsense/ })
   const { rows } = await database.pool.query(
     `SELECT to_regclass('half') AS half, to_regclass('cdrs') AS cdrs`,
   )
   t.same(rows, [{ half: null, cdrs: 'cdrs' }])
-  await rm(join(folder, '006_wrong.sql'))
+  await rm(join(folder, later('wrong')))
   t.same(await migrateDatabase(database.url, folder), [])
 })
 
@@ -113,6 +122,9 @@ t.test('the tables themselves refuse what must never be', async (t) => {
     ['a price below 0', `UPDATE rates SET price_per_minute = -1`, '23514'],
     ['a price that is no number', `UPDATE rates SET price_per_minute = 'NaN'`, '23514'],
     ['a balance that is no number', `UPDATE balances SET balance = 'NaN'`, '23514'],
+    ['less reserved than nothing', `UPDATE balances SET reserved = -1`, '23514'],
+    ['credit below 0', `UPDATE tenants SET credit_limit = -1`, '23514'],
+    ['a way of billing that there is not', `UPDATE tenants SET billing = 'never'`, '23514'],
     ['a gateway that is part of a command', `UPDATE gateways SET name = 'a|b'`, '23514'],
     ['an extension that is part of a command', `INSERT INTO extensions VALUES ('demo', '1,2')`, '23514'],
     ['a ledger line that is changed', `UPDATE ledger SET amount = 1`, 'P0001'],

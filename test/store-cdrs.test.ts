@@ -81,9 +81,11 @@ t.test('a CDR tells everything about its call', async (t) => {
           prefix_entered: '090',
           description: 'Mobile Viettel',
           price_per_minute: '500.00',
+          terms: {},
           answered_at: '2025-11-21T08:00:02.123Z',
           ended_at: '2025-11-21T08:01:02.123Z',
           billed_ms: 60_000,
+          charged_ms: 60_000,
           cost: '500.00',
           carrier_cost: '301.50',
         },
@@ -151,6 +153,8 @@ t.test('a balance is what is left, and what of it may be spent', async (t) => {
     balance: '0.00',
     reserved: '0.00',
     available: '0.00',
+    billing: 'prepaid',
+    creditLimit: '0.00',
     currency: 'VND',
   })
   await commitRecords(pool, [paidCall(2_540, { tenant: tenant! })])
@@ -159,6 +163,8 @@ t.test('a balance is what is left, and what of it may be spent', async (t) => {
     balance: '-21.17',
     reserved: '500.125',
     available: '-521.295',
+    billing: 'prepaid',
+    creditLimit: '0.00',
     currency: 'VND',
   })
   t.equal(await readBalance(pool, 'nobody'), undefined)

@@ -1,4 +1,5 @@
 import { parseMoney } from '../billing/money.js'
+import type { RateSnapshot } from '../billing/rate-snapshot.js'
 import { CommitError } from './errors.js'
 
 /**
@@ -58,19 +59,27 @@ export interface CallRecord {
   readonly charges: readonly Charge[]
 }
 
-/** One gateway leg, from its answer to its end, with the rate that it was dialled at. */
+/** A rate beside its prefix and price: only what is not as in `plainTerms`. */
+export type RateTerms = Omit<RateSnapshot, 'prefix' | 'prefixEntered' | 'description' | 'pricePerMinute'>
+
+/** One leg, from its answer to its end, with the rate that it was dialled at. */
 export interface Charge {
   readonly legUuid: string
-  readonly gateway: string
+  /** Null: it went to an extension, at the inbound tariff. */
+  readonly gateway: string | null
   /** Normal form, as it was dialled. */
   readonly number: string
   readonly prefix: string
   readonly prefixEntered: string
   readonly description: string
   readonly pricePerMinute: string
+  readonly terms: RateTerms
   readonly answeredAt: number
   readonly endedAt: number
+  /** How long it lasted. */
   readonly billedMs: number
+  /** What of that is paid for: at least the rate's minimum, in whole increments; 0 within its grace. */
+  readonly chargedMs: number
   readonly cost: string
   readonly carrierCost: string | null
 }

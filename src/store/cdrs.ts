@@ -1,6 +1,8 @@
 import type pg from 'pg'
 
 import { formatMoney, parseMoney } from '../billing/money.js'
+import type { Rounding } from '../billing/rating.js'
+import type { RateTerms } from './call-record.js'
 import { hasNul } from './database.js'
 import { CursorError } from './errors.js'
 
@@ -49,19 +51,33 @@ export interface CdrView {
   readonly charges: readonly ChargeView[]
 }
 
-/** One gateway leg of a call, and the rate that it was charged at. */
+/** What of a rate is not as in plain terms. */
+export interface TermsView {
+  readonly connection_fee?: string
+  readonly minimum_seconds?: number
+  readonly increment_seconds?: number
+  readonly grace_seconds?: number
+  readonly minimum_cost?: string
+  readonly maximum_cost?: string
+  readonly rounding?: Rounding
+}
+
+/** One charged leg of a call, and the rate that it was charged at. */
 export interface ChargeView {
   readonly leg_uuid: string
-  readonly gateway: string
+  /** Null: it went to an extension, at the inbound tariff. */
+  readonly gateway: string | null
   readonly number: string
   /** Normal form, and as it was entered. */
   readonly prefix: string
   readonly prefix_entered: string
   readonly description: string
   readonly price_per_minute: string
+  readonly terms: TermsView
   readonly answered_at: string
   readonly ended_at: string
   readonly billed_ms: number
+  readonly charged_ms: number
   readonly cost: string
   readonly carrier_cost: string | null
 }
@@ -94,7 +110,8 @@ const cdrOutputs = `call_uuid, tenant_id AS tenant, direction, caller, called, c
   variables`
 
 const chargeOutputs = `leg_uuid, gateway, number, prefix, prefix_entered, description, price_per_minute,
-  ${['answered_at', 'ended_at'].map(rfc3339).join(', ')}, ${asNumber('billed_ms')}, cost, carrier_cost`
+  terms, ${['answered_at', 'ended_at'].map(rfc3339).join(', ')},
+  ${['billed_ms', 'charged_ms'].map(asNumber).join(', ')}, cost, carrier_cost`
 
 /** The place of a CDR in the list: its µs and its call_uuid. */
 type Place = readonly [startedAtUs: string, callUuid: string]
@@ -146,7 +163,7 @@ export async function listCdrs(pool: pg.Pool, query: CdrQuery): Promise<CdrPage>
 async function chargesOf(pool: pg.Pool, callUuids: readonly string[]): Promise<Map<string, ChargeView[]>> {
   const byCall = new Map<string, ChargeView[]>()
   if (callUuids.length === 0) return byCall
-  const { rows } = await pool.query<ChargeView & { call_uuid: string }>(
+  const { rows } = await pool.query<Omit<ChargeView, 'terms'> & { call_uuid: string; terms: RateTerms }>(
     `SELECT call_uuid, ${chargeOutputs} FROM charges WHERE call_uuid = ANY($1)
     ORDER BY call_uuid, charges.answered_at, leg_uuid`,
     [callUuids],
@@ -157,11 +174,24 @@ async function chargesOf(pool: pg.Pool, callUuids: readonly string[]): Promise<M
     charges.push({
       ...charge,
       price_per_minute: decimal(charge.price_per_minute),
+      terms: termsView(charge.terms),
       cost: decimal(charge.cost),
       carrier_cost: charge.carrier_cost === null ? null : decimal(charge.carrier_cost),
     })
   }
   return byCall
+}
+
+function termsView(terms: RateTerms): TermsView {
+  return {
+    ...(terms.connectionFee !== undefined && { connection_fee: terms.connectionFee }),
+    ...(terms.minimumSeconds !== undefined && { minimum_seconds: terms.minimumSeconds }),
+    ...(terms.incrementSeconds !== undefined && { increment_seconds: terms.incrementSeconds }),
+    ...(terms.graceSeconds !== undefined && { grace_seconds: terms.graceSeconds }),
+    ...(terms.minimumCost !== undefined && { minimum_cost: terms.minimumCost }),
+    ...(terms.maximumCost !== undefined && { maximum_cost: terms.maximumCost }),
+    ...(terms.rounding !== undefined && { rounding: terms.rounding }),
+  }
 }
 
 /** PostgreSQL writes all six decimals. */

@@ -23,10 +23,12 @@ export function selectRows<Row>(columns: readonly Column<Row>[], from: number): 
     // A double holds today's µs exactly, and their quotient close enough to be rounded back to the µs.
     type === 'time' ? `to_timestamp(${name} / 1e6) AS ${name}` : name,
   )
-  const parameters = columns.map(({ type }, i) => `$${from + i}::${type === 'time' ? 'float8' : type}[]`)
-  const names = columns.map(({ name }) => name)
+  const given = columns.map(
+    ({ name, type }, i) => `unnest($${from + i}::${type === 'time' ? 'float8' : type}[]) AS ${name}`,
+  )
+  // In the list of outputs, where they go in step: in FROM each would first be written to a store of its own.
   return `SELECT ${outputs.join(', ')}, ord
-    FROM unnest(${parameters.join(', ')}) WITH ORDINALITY AS given (${names.join(', ')}, ord)`
+    FROM (SELECT ${given.join(', ')}, generate_series(1, cardinality($${from})) AS ord) given`
 }
 
 /** The parameters that `selectRows` names: array literals. */

@@ -4,6 +4,11 @@ import type { BaseLogger } from 'pino'
 export interface PoolOptions {
   /** Connections at most. */
   readonly max: number
+  /**
+   * How long a statement waits for a row that another one has locked, in ms. Default: as long as it takes. One that
+   * waits holds what it has locked already; one that gives up can ask again, in smaller parts.
+   */
+  readonly lockTimeoutMs?: number
   readonly log?: BaseLogger
 }
 
@@ -13,13 +18,14 @@ const queryTimeoutMs = 30_000
 const oldestServer = 14
 
 /** @param url `postgres://user:password@host:port/database` */
-export function openPool(url: string, { max, log }: PoolOptions): pg.Pool {
+export function openPool(url: string, { max, lockTimeoutMs, log }: PoolOptions): pg.Pool {
   const pool = new pg.Pool({
     connectionString: url,
     max,
     application_name: 'linger',
     connectionTimeoutMillis: connectTimeoutMs,
     query_timeout: queryTimeoutMs,
+    ...(lockTimeoutMs !== undefined && { lock_timeout: lockTimeoutMs }),
     keepAlive: true,
   })
   // A connection that breaks while nobody uses it is taken out of the pool; the next query opens another.

@@ -27,9 +27,10 @@ export class CursorError extends Error {
  * SQLSTATE classes that speak of the server or of the way to it, not of what was sent: connection (08),
  * feature of a pooler in between (0A), read-only after a failover (25), authorization (28), database gone (3D),
  * serialization and deadlock (40), schema not migrated or rights missing (42), resources and a full disk (53),
- * lock not available (55), shutdown and cancellation (57), input/output of the machine (58).
+ * lock not available (55), shutdown and cancellation (57), input/output of the machine (58); a prepared statement
+ * that a pooler in between does not have (26), and an error inside of PostgreSQL (XX).
  */
-const serverTroubles = new Set(['08', '0A', '25', '28', '3D', '40', '42', '53', '55', '57', '58'])
+const serverTroubles = new Set(['08', '0A', '25', '26', '28', '3D', '40', '42', '53', '55', '57', '58', 'XX'])
 
 /**
  * Whether `error` says that the same statement may succeed later. Everything that PostgreSQL did not say

@@ -69,9 +69,11 @@ export function paidCall(billedMs: number, changes: Partial<CallRecord> = {}): C
     prefixEntered: '090',
     description: 'Mobile Viettel',
     pricePerMinute: '500.00',
+    terms: {},
     answeredAt: call.startedAt,
     endedAt,
     billedMs,
+    chargedMs: billedMs,
     cost,
     carrierCost: null,
   }

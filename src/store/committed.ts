@@ -1,0 +1,44 @@
+import type pg from 'pg'
+
+import { parseMoney } from '../billing/money.js'
+import type { CallRecord } from './call-record.js'
+
+/** What of a committed call tells whether a further record is the same one. */
+export interface CommittedCall {
+  readonly tenant: string | null
+  /** µs since 1970. */
+  readonly startedAt: number
+  /** Decimal. */
+  readonly cost: string
+}
+
+/** Calls that are committed, by their uuids. */
+export async function readCommitted(
+  pool: pg.Pool,
+  callUuids: readonly string[],
+): Promise<ReadonlyMap<string, CommittedCall>> {
+  const { rows } = await pool.query<CommittedCall & { callUuid: string }>(
+    `SELECT call_uuid AS "callUuid", tenant_id AS tenant, cost,
+      (extract(epoch FROM started_at) * 1000000)::float8 AS "startedAt"
+    FROM call_keys JOIN cdrs USING (call_uuid, started_at) WHERE call_uuid = ANY($1)`,
+    [callUuids],
+  )
+  return new Map(rows.map(({ callUuid, ...call }) => [callUuid, call]))
+}
+
+/**
+ * Why a record is not the one that is committed; undefined: it is, or says the same of time and money. A guess
+ * which of two counts would be somebody's money.
+ */
+export function difference(record: CallRecord, committed: CommittedCall | undefined): string | undefined {
+  const because = (what: string) => `call ${record.callUuid} has a record already, ${what}`
+  if (committed === undefined) return because('whose CDR is gone')
+  const { tenant, startedAt, cost } = committed
+  if (tenant !== record.tenant)
+    return because(`of tenant ${tenant ?? 'none'}; this one is of ${record.tenant ?? 'none'}`)
+  if (startedAt !== record.startedAt)
+    return because(`of a call that began at ${startedAt}; this one began at ${record.startedAt} (µs)`)
+  if (parseMoney(cost) !== parseMoney(record.cost))
+    return because(`which costs ${cost}; this one costs ${record.cost}`)
+  return undefined
+}

@@ -1,0 +1,122 @@
+import type pg from 'pg'
+
+import { formatMoney, parseMoney } from '../billing/money.js'
+import { hasNul } from './database.js'
+import { CursorError } from './errors.js'
+import type { LedgerLine } from './ledger.js'
+
+/** What a ledger line may be; `debit` is the cost of a call. */
+export const transactionKinds = ['topup', 'debit', 'refund', 'adjustment'] as const
+export type TransactionKind = (typeof transactionKinds)[number]
+
+/** A ledger line and the key that it was booked under; null: it came without one, as debits do. */
+export interface Transaction extends LedgerLine {
+  readonly kind: TransactionKind
+  readonly idempotencyKey: string | null
+}
+
+export interface TransactionQuery {
+  /** Lines a page. */
+  readonly limit: number
+  /** `next` of the page before. */
+  readonly cursor?: string
+  readonly kind?: TransactionKind
+  readonly callUuid?: string
+}
+
+export interface TransactionPage {
+  readonly items: Transaction[]
+  /** Where the next page begins; null: this was the last one. */
+  readonly next: string | null
+}
+
+interface TransactionRow {
+  readonly id: string
+  readonly kind: TransactionKind
+  readonly amount: string
+  readonly balance_after: string
+  readonly description: string
+  readonly call_uuid: string | null
+  readonly idempotency_key: string | null
+  readonly created_at: Date
+}
+
+/**
+ * Ledger lines of a tenant, the latest first. A line that is booked while somebody turns pages is before the
+ * first of them: none is told twice or left out.
+ *
+ * @returns undefined when there is no such tenant
+ * @throws CursorError
+ */
+export async function listTransactions(
+  pool: pg.Pool,
+  tenant: string,
+  query: TransactionQuery,
+): Promise<TransactionPage | undefined> {
+  const parameters: (string | number)[] = []
+  const parameter = (value: string | number) => `$${parameters.push(value)}`
+  const before = query.cursor === undefined ? undefined : readCursor(query.cursor)
+  if (hasNul(tenant)) return undefined
+  const conditions = [`tenant_id = ${parameter(tenant)}`]
+  if (before !== undefined) conditions.push(`id < ${parameter(before)}`)
+  if (query.kind !== undefined) {
+    conditions.push(`kind = ${parameter(query.kind)}`)
+    // Debits are nearly all lines: said so, PostgreSQL can use an index of the others alone.
+    if (query.kind !== 'debit') conditions.push(`kind <> 'debit'`)
+  }
+  if (hasNul(query.callUuid)) conditions.push('false')
+  else if (query.callUuid !== undefined) {
+    const callUuid = parameter(query.callUuid)
+    // Told apart because the index of calls' debits (ledger_debit_of_call) has no line of another kind.
+    conditions.push(
+      `(kind = 'debit' AND call_uuid = ${callUuid} OR kind <> 'debit' AND call_uuid = ${callUuid})`,
+    )
+  }
+  // One more than asked for says whether there is a next page.
+  const { rows } = await pool.query<TransactionRow>(
+    `SELECT id, kind, amount, balance_after, description, call_uuid, idempotency_key, created_at FROM ledger
+    WHERE ${conditions.join(' AND ')} ORDER BY id DESC LIMIT ${parameter(query.limit + 1)}`,
+    parameters,
+  )
+  if (rows.length === 0 && !(await isTenant(pool, tenant))) return undefined
+  const items = rows.slice(0, query.limit).map((row) => transactionOf(tenant, row))
+  const last = items.at(-1)
+  return { items, next: last && rows.length > items.length ? makeCursor(last.id) : null }
+}
+
+async function isTenant(pool: pg.Pool, id: string): Promise<boolean> {
+  const { rowCount } = await pool.query('SELECT FROM tenants WHERE id = $1', [id])
+  return rowCount === 1
+}
+
+function transactionOf(tenant: string, row: TransactionRow): Transaction {
+  return {
+    id: row.id,
+    tenant,
+    kind: row.kind,
+    amount: formatMoney(parseMoney(row.amount)),
+    balanceAfter: formatMoney(parseMoney(row.balance_after)),
+    description: row.description,
+    callUuid: row.call_uuid,
+    idempotencyKey: row.idempotency_key,
+    createdAt: row.created_at,
+  }
+}
+
+/** The id of a page's last line. */
+function makeCursor(id: string): string {
+  return Buffer.from(JSON.stringify([id])).toString('base64url')
+}
+
+function readCursor(cursor: string): string {
+  try {
+    const place: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
+    if (Array.isArray(place) && place.length === 1) {
+      const [id] = place as unknown[]
+      if (typeof id === 'string' && /^[0-9]{1,18}$/.test(id)) return id
+    }
+  } catch {
+    // Falls through: it is no JSON.
+  }
+  throw new CursorError('the cursor is not one that this list gave')
+}
