@@ -1,0 +1,220 @@
+import { join } from 'node:path'
+
+import type { BaseLogger } from 'pino'
+
+import { startTime } from '../embedded/processes.js'
+import type { CallRecord } from '../store/call-record.js'
+import * as entries from './entry.js'
+import { Environment, type Item } from './environment.js'
+import { JournalError } from './errors.js'
+import { Writer } from './writer.js'
+
+export type { AsideEntry, OpenCall } from './entry.js'
+
+export interface JournalOptions {
+  /** A folder of its own; made if need be. */
+  readonly dir: string
+  readonly log: BaseLogger
+  /**
+   * Space on the disk that is set aside for the records of calls in progress, should no other be left. Default
+   * 16 MiB, good for some 4,000 calls.
+   */
+  readonly reserveBytes?: number
+  /** A write that takes longer counts as a disk that does not work, in ms. Default 10,000. */
+  readonly stallMs?: number
+}
+
+/** Where the journal of a server is. */
+export function journalFolder(dataDir: string): string {
+  return join(dataDir, 'journal')
+}
+
+/**
+ * What this node must not forget, on its own disk: call records that are not in PostgreSQL yet, and calls in
+ * progress. What is asked for at the same time is written together, with one flush to the disk.
+ */
+export class Journal {
+  readonly #env: Environment
+  readonly #writer: Writer
+  readonly #log: BaseLogger
+  readonly #keys: entries.KeySequence
+  readonly #listeners = new Set<() => void>()
+  #closing: Promise<void> | undefined
+
+  private constructor(env: Environment, { log, reserveBytes = 2 ** 24, stallMs = 10_000 }: JournalOptions) {
+    this.#env = env
+    this.#writer = new Writer(env, { log, reserveBytes, stallMs })
+    this.#log = log
+    const newest = [env.lastKey('records'), env.lastKey('aside')].map((key) => key ?? '').sort()
+    this.#keys = new entries.KeySequence(newest.at(-1))
+  }
+
+  /**
+   * What was set aside is due again: a newer release may know better, or somebody has mended the cause.
+   *
+   * @throws JournalError `held` when another process has it; Error when the folder cannot be used, in one line
+   */
+  static async open(options: JournalOptions): Promise<Journal> {
+    const journal = new Journal(await hold(options.dir), options)
+    if (!journal.isFull) await journal.retryAside()
+    return journal
+  }
+
+  /**
+   * Resolves when the record is on the disk; its call is no longer open then. Waits for a disk that is full.
+   *
+   * @throws JournalError `full`, for a call that was refused before it was opened: the space is kept for others;
+   *   `closed`. Either way the caller still holds the record.
+   */
+  async append(record: CallRecord): Promise<void> {
+    const openKey = entries.openKey(record.callUuid)
+    // One that was opened counts as any other: something may be reserved for it, which its record releases.
+    const isRefusal =
+      record.refusal !== null && record.charges.length === 0 && !this.#env.has('open', openKey)
+    await this.#writer.write(isRefusal ? 'refusal' : 'record', [
+      { on: 'records', key: this.#keys.next(), text: entries.encodeRecord(record) },
+      { on: 'open', key: openKey },
+    ])
+    this.#tell()
+  }
+
+  /**
+   * Remembers a call in progress, or changes what is remembered of it. Resolves when that is on the disk.
+   *
+   * @param data safe to be written as JSON and read back
+   * @throws JournalError `full`: the call must be refused; `closed`
+   */
+  async openCall(uuid: string, data: unknown): Promise<void> {
+    const text = entries.encodeOpenCall(uuid, data)
+    await this.#writer.write('open', [{ on: 'open', key: entries.openKey(uuid), text }])
+  }
+
+  /** Forgets a call that leaves no record here, because another node has its record. */
+  closeCall(uuid: string): Promise<void> {
+    return this.#writer.write('removal', [{ on: 'open', key: entries.openKey(uuid) }])
+  }
+
+  /** The calls that are open; after a start, those that a crash cut off. Without those of a newer release. */
+  openCalls(): entries.OpenCall[] {
+    return this.#readable(this.#env.read('open'), entries.decodeOpenCall)
+  }
+
+  /** Whether new calls must be refused. Those in progress go on: space is set aside for them. */
+  get isFull(): boolean {
+    return this.trouble !== undefined
+  }
+
+  /** Why new calls must be refused, in one line. */
+  get trouble(): string | undefined {
+    return this.#writer.trouble
+  }
+
+  /** Records that are not delivered yet. */
+  get pending(): number {
+    return this.#env.count('records')
+  }
+
+  /** Records that are set aside. */
+  get aside(): number {
+    return this.#env.count('aside')
+  }
+
+  /** What was set aside and why, the oldest first. Without what a newer release set aside. */
+  readAside(limit: number): entries.AsideEntry[] {
+    return this.#readable(this.#env.read('aside', limit), entries.decodeAside)
+  }
+
+  /** Makes all that was set aside due again. @returns how many */
+  async retryAside(): Promise<number> {
+    let count = 0
+    let last: string | undefined
+    for (;;) {
+      const items = this.#env.read('aside', 500, last)
+      last = items.at(-1)?.key
+      if (last === undefined) break
+      const due = this.#readable(items, (text, key) => ({ key, ...entries.decodeAside(text) }))
+      const changes = due.flatMap(({ key, entry }) => [
+        { on: 'records' as const, key, text: entry },
+        { on: 'aside' as const, key },
+      ])
+      await this.#writer.write('removal', changes)
+      count += due.length
+    }
+    if (count > 0) this.#tell()
+    return count
+  }
+
+  /** For the feeder: what is due, the oldest first, those after the key `after`. */
+  read(limit: number, after?: string): Item[] {
+    return this.#env.read('records', limit, after)
+  }
+
+  /** For the feeder: these are delivered. */
+  remove(keys: readonly string[]): Promise<void> {
+    return this.#writer.write(
+      'removal',
+      keys.map((key) => ({ on: 'records', key })),
+    )
+  }
+
+  /** For the feeder: this one cannot be delivered. */
+  setAside({ key, text }: Item, reason: string): Promise<void> {
+    const aside = { reason, at: new Date().toISOString(), entry: text }
+    return this.#writer.write('removal', [
+      { on: 'aside', key, text: entries.encodeAside(aside) },
+      { on: 'records', key },
+    ])
+  }
+
+  /** @param listener is called when something is due; @returns what ends that */
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Writes what the disk still takes and lets another process have the journal. Its feeder must be closed. */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      await this.#writer.close()
+      // Of no weight if it fails: the next process sees that this one is gone.
+      await this.#env.write([{ on: 'meta', key: 'holder' }]).catch(() => undefined)
+      await this.#env.close()
+    })()
+    return this.#closing
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener()
+  }
+
+  #readable<T>(items: readonly Item[], decode: (text: string, key: string) => T): T[] {
+    return items.flatMap(({ key, text }) => {
+      try {
+        return [decode(text, key)]
+      } catch (error) {
+        this.#log.warn({ err: error, key }, 'an entry of the journal cannot be read; it stays there')
+        return []
+      }
+    })
+  }
+}
+
+async function hold(dir: string): Promise<Environment> {
+  let env: Environment | undefined
+  try {
+    const opened = Environment.open(dir)
+    env = opened
+    opened.exclusively((put) => {
+      const [, pid = '', started] = /^(\d+) (.+)$/.exec(opened.get('meta', 'holder') ?? '') ?? []
+      if (started !== undefined && startTime(Number(pid)) === started)
+        throw new JournalError('held', `another Linger (process ${pid}) has the journal in ${dir}`)
+      put({ on: 'meta', key: 'holder', text: `${process.pid} ${startTime(process.pid)}` })
+    })
+    return opened
+  } catch (error) {
+    await env?.close()
+    if (error instanceof JournalError) throw error
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new Error(`the journal in ${dir} cannot be used: ${reason}`, { cause: error })
+  }
+}

@@ -1,0 +1,183 @@
+import { createHash, type Hash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { open, rename, rm, type FileHandle } from 'node:fs/promises'
+import { dirname } from 'node:path'
+
+import { decodeRecord, openKey } from './entry.js'
+import { Environment, type Change } from './environment.js'
+import { JournalError } from './errors.js'
+
+/** How many entries of each kind. */
+export interface Transferred {
+  records: number
+  open: number
+  aside: number
+}
+
+const kinds = ['open', 'records', 'aside'] as const
+type Kind = (typeof kinds)[number]
+
+/**
+ * The order in which the shelves are read: what moves on meanwhile is then seen twice rather than not at all. A call
+ * that ends goes from the first to the records; a record is set aside or comes back from there.
+ */
+const passes: readonly Kind[] = ['open', 'aside', 'records', 'aside']
+
+const format = 'linger-journal'
+const version = 1
+const batch = 500
+
+type Line =
+  | { readonly kind: 'header'; readonly format: string; readonly v: number; readonly at: string }
+  | { readonly kind: Kind; readonly key: string; readonly entry: string }
+  | { readonly kind: 'end'; readonly entries: number; readonly sha256: string }
+
+/**
+ * Writes all that a journal holds to a file, whether a server has it open or not. The file is there when it is
+ * whole: NDJSON, a header, a line an entry, and at the end their number and the SHA-256 of all lines before.
+ *
+ * @throws JournalError `unreadable` when no journal is in `dir`; Error when the file cannot be written
+ */
+export async function exportJournal(dir: string, file: string): Promise<Transferred> {
+  const env = Environment.openToRead(dir)
+  if (env === undefined) throw new JournalError('unreadable', `no journal is in ${dir}`)
+  const partial = `${file}.${process.pid}.partial`
+  try {
+    // It holds who called whom.
+    const handle = await open(partial, 'w', 0o600)
+    try {
+      const counts = await writeAll(env, handle)
+      await handle.sync()
+      await rename(partial, file)
+      await syncFolder(dirname(file))
+      return counts
+    } finally {
+      await handle.close()
+    }
+  } finally {
+    await rm(partial, { force: true })
+    await env.close()
+  }
+}
+
+async function writeAll(env: Environment, handle: FileHandle): Promise<Transferred> {
+  const hash = createHash('sha256')
+  const counts: Transferred = { records: 0, open: 0, aside: 0 }
+  const write = async (lines: readonly Line[]): Promise<void> => {
+    const text = lines.map((line) => JSON.stringify(line) + '\n').join('')
+    hash.update(text)
+    await handle.appendFile(text)
+  }
+  await write([{ kind: 'header', format, v: version, at: new Date().toISOString() }])
+  const aside = new Set<string>()
+  for (const kind of passes) {
+    let last: string | undefined
+    for (;;) {
+      const items = env.read(kind, batch, last)
+      last = items.at(-1)?.key
+      if (last === undefined) break
+      const news = items.filter(({ key }) => kind !== 'aside' || !aside.has(key))
+      if (kind === 'aside') for (const { key } of news) aside.add(key)
+      await write(news.map(({ key, text }) => ({ kind, key, entry: text })))
+      counts[kind] += news.length
+    }
+  }
+  const entries = counts.records + counts.open + counts.aside
+  await write([{ kind: 'end', entries, sha256: hash.copy().digest('hex') }])
+  return counts
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path)
+  await folder.sync().finally(() => folder.close())
+}
+
+/**
+ * Puts what another journal held into this one, whether a server has it open or not: it is delivered like its
+ * own. Nothing changes unless the whole file is sound, and a second time changes nothing that counts: what
+ * PostgreSQL has is known there.
+ *
+ * @throws JournalError `unreadable`, in one line
+ */
+export async function importJournal(dir: string, file: string): Promise<Transferred> {
+  await check(file)
+  const env = Environment.open(dir)
+  try {
+    const counts: Transferred = { records: 0, open: 0, aside: 0 }
+    let changes: Change[] = []
+    for await (const { line } of linesOf(file)) {
+      if (line.kind === 'header' || line.kind === 'end') continue
+      counts[line.kind]++
+      // A call that goes on here: what is remembered of it here is newer.
+      if (line.kind === 'open' && env.has('open', line.key)) continue
+      changes.push(...changesOf(line.kind, line.key, line.entry))
+      if (changes.length < batch) continue
+      await env.write(changes)
+      changes = []
+    }
+    if (changes.length > 0) await env.write(changes)
+    return counts
+  } finally {
+    await env.close()
+  }
+}
+
+function changesOf(kind: Kind, key: string, entry: string): Change[] {
+  const put = { on: kind, key, text: entry }
+  if (kind !== 'records') return [put]
+  try {
+    return [put, { on: 'open', key: openKey(decodeRecord(entry).callUuid) }]
+  } catch {
+    // Whoever delivers it will see that it cannot be read.
+    return [put]
+  }
+}
+
+async function check(file: string): Promise<void> {
+  const unreadable = (why: string) => new JournalError('unreadable', `${file} ${why}`)
+  let first: Line | undefined
+  let last: Line | undefined
+  let sum = ''
+  let entries = -1
+  try {
+    for await (const { line, sumBefore } of linesOf(file)) {
+      first ??= line
+      if (last?.kind === 'end') throw unreadable('goes on behind its end')
+      if (line.kind === 'end') sum = sumBefore()
+      else entries++
+      last = line
+    }
+  } catch (error) {
+    if (error instanceof SyntaxError) throw unreadable('is no export of a journal, or damaged')
+    throw error
+  }
+  if (first?.kind !== 'header' || first.format !== format) throw unreadable('is no export of a journal')
+  if (first.v !== version) throw unreadable(`is of version ${first.v}, which this release does not know`)
+  if (last?.kind !== 'end') throw unreadable('is cut off')
+  if (last.sha256 !== sum || last.entries !== entries) throw unreadable('is damaged: its checksum is wrong')
+}
+
+/** Each line of an export with the SHA-256 of those before it. Not readline: to it, U+2028 ends a line. */
+async function* linesOf(file: string): AsyncGenerator<{ line: Line; sumBefore: () => string }> {
+  const hash: Hash = createHash('sha256')
+  let rest = Buffer.alloc(0)
+  for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
+    rest = Buffer.concat([rest, chunk])
+    let start = 0
+    for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10, start)) {
+      const line = parse(rest.toString('utf8', start, end))
+      yield { line, sumBefore: () => hash.copy().digest('hex') }
+      hash.update(rest.subarray(start, end + 1))
+      start = end + 1
+    }
+    rest = rest.subarray(start)
+  }
+  if (rest.length > 0) throw new SyntaxError('the last line does not end')
+}
+
+function parse(text: string): Line {
+  const line = JSON.parse(text) as Line | null
+  if (line === null || !['header', ...kinds, 'end'].includes(line.kind))
+    throw new SyntaxError('no line of ours')
+  return line
+}
