@@ -4,7 +4,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import pg from 'pg'
 import { RedisAway } from '../screening/redis.js'
 import { CursorError, isServerTrouble } from '../store/errors.js'
-import { fieldErrors, type FieldError, type Violation } from './field-errors.js'
+import { echo, fieldErrors, type FieldError, type Violation } from './field-errors.js'
 
 /** Every error that the API answers with. */
 const table = {
@@ -13,6 +13,7 @@ const table = {
   forbidden: { status: 403, title: 'The API key does not allow this' },
   not_found: { status: 404, title: 'There is no such thing' },
   timeout: { status: 408, title: 'The request took too long' },
+  key_reused: { status: 409, title: 'The idempotency key was used for another booking' },
   too_large: { status: 413, title: 'The request is too large' },
   too_long: { status: 414, title: 'The URL is too long' },
   unsupported_media_type: { status: 415, title: 'The body is not JSON' },
@@ -142,6 +143,11 @@ export async function fromStore<T>(answer: Promise<T>): Promise<T> {
 /** @throws the problem of a cursor that is not one of this list's */
 export function refuseCursor(): never {
   refuseInvalid([{ field: 'cursor', detail: 'is not the "next" of a page of this list' }])
+}
+
+/** @throws the problem of a path with a tenant that there is not */
+export function refuseUnknownTenant(id: string): never {
+  throw new Problem('not_found', `There is no tenant ${echo(id)}.`)
 }
 
 function problemOf(error: unknown, request: FastifyRequest): Problem {

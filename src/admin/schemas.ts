@@ -39,6 +39,7 @@ const reasons = {
   401: 'No API key, or not a valid one',
   403: 'The API key does not allow this',
   404: 'There is no such thing',
+  409: 'The idempotency key was used for another booking',
   413: 'The body is too large',
   415: 'The body is not JSON',
   503: 'Redis or PostgreSQL is away',
@@ -83,6 +84,11 @@ export const cursor = Type.Optional(
   Type.String({ minLength: 1, maxLength: 4096, description: 'The "next" of the page before' }),
 )
 export const defaultLimit = 100
+
+/** Of what is under a tenant. */
+export const tenantParams = Type.Object({
+  id: Type.String({ minLength: 1, maxLength: 64, description: 'Id of the tenant', examples: ['demo'] }),
+})
 
 /** Of a resource that takes no parameters there. */
 export const noQuery = Type.Object({}, { additionalProperties: false })

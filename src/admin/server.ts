@@ -4,10 +4,12 @@ import { fastify, LogController, type FastifyBaseLogger, type FastifyInstance } 
 import { Authentication } from './auth.js'
 import type { AdminDependencies } from './dependencies.js'
 import { answerClientError, answerError, answerNotFound } from './errors.js'
+import { bookings } from './resources/bookings.js'
 import { cdrs } from './resources/cdrs.js'
 import { health } from './resources/health.js'
 import { blacklist, vip } from './resources/lists.js'
 import { tenants } from './resources/tenants.js'
+import { transactions } from './resources/transactions.js'
 import { problem } from './schemas.js'
 import { compileValidator } from './validator.js'
 
@@ -18,7 +20,7 @@ const requestTimeoutMs = 30_000
 const longestParameter = 64 * 9
 
 /** What is under /v1: a file a resource. */
-const resources = [cdrs, tenants, blacklist, vip]
+const resources = [cdrs, tenants, bookings, transactions, blacklist, vip]
 
 /** Makes the admin API; it does not listen yet. Everything under /v1 needs an admin key. */
 export async function buildAdmin(dependencies: AdminDependencies): Promise<FastifyInstance> {

@@ -10,6 +10,7 @@ import { Screening } from '../../src/screening/screen.js'
 import { ensureFirstKey } from '../../src/store/api-keys.js'
 import { Catalog } from '../../src/store/catalog.js'
 import { openPool } from '../../src/store/database.js'
+import type { LowBalance } from '../../src/store/low-balance.js'
 import { logLines, type LogLine } from './log-lines.js'
 import { ApiContract, type OpenApi } from './openapi.js'
 import { Line } from './outage.js'
@@ -44,6 +45,8 @@ export interface AdminApi {
   databaseLine: Line
   redisLine: Line
   log: LogLine[]
+  /** Warnings of low balances. */
+  told: LowBalance[]
 }
 
 export async function startAdminApi(t: Test): Promise<AdminApi> {
@@ -57,6 +60,7 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
   const others = new Redis(redisUrl)
   await checkRedis(redis)
   const catalog = await Catalog.load(database.pool, { log })
+  const told: LowBalance[] = []
   const dependencies: AdminDependencies = {
     pool,
     redis,
@@ -65,6 +69,7 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
     country: 'VN',
     log,
     readiness: () => Promise.resolve([{ name: 'event_socket', ok: true }]),
+    onLowBalance: (low) => told.push(low),
   }
   const app = await buildAdmin(dependencies)
   t.teardown(async () => {
@@ -110,8 +115,13 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
     databaseLine,
     redisLine,
     log: lines,
+    told,
   }
 }
 
+/** Answers that admin-ledger.test.ts is to see. */
+export const answersOfLedger = /^(topUp|refund|adjust)Tenant (20\d|404|409|413|415)$/
+/** Answers that admin-transactions.test.ts is to see. */
+export const answersOfTransactions = /^listTransactions (200|404)$/
 /** Answers that admin-lists.test.ts is to see; the others are admin.test.ts's. */
 export const answersOfLists = /(Blacklist|Vip) (20\d|404|413|415)$/

@@ -1,5 +1,5 @@
 import { Type, type FastifyPluginCallbackTypebox, type TSchema } from '@fastify/type-provider-typebox'
-import { listCdrs, type CdrView, type ChargeView } from '../../store/cdrs.js'
+import { listCdrs, type CdrView, type ChargeView, type TermsView } from '../../store/cdrs.js'
 import { fromStore } from '../errors.js'
 import {
   cursor,
@@ -17,18 +17,42 @@ import type { AdminDependencies } from '../dependencies.js'
 
 const text = (description?: string) => Type.String(description === undefined ? {} : { description })
 
+const terms = Type.Object(
+  {
+    connection_fee: Type.Optional(money('Once a leg, beside its time')),
+    minimum_seconds: Type.Optional(Type.Integer({ description: 'The least time that is paid for' })),
+    increment_seconds: Type.Optional(Type.Integer({ description: 'What longer times are rounded up to' })),
+    grace_seconds: Type.Optional(Type.Integer({ description: 'A shorter leg is free' })),
+    minimum_cost: Type.Optional(money('The least that a leg costs')),
+    maximum_cost: Type.Optional(money('The most that a leg costs')),
+    rounding: Type.Optional(
+      Type.Object(
+        { mode: Type.Enum(['up', 'down', 'half_up', 'half_even']), decimals: Type.Integer() },
+        { additionalProperties: false },
+      ),
+    ),
+  } satisfies Record<keyof TermsView, TSchema>,
+  {
+    additionalProperties: false,
+    description:
+      'The rate beside its price; what is left out is 0 or none, and the rounding half up to 2 decimals',
+  },
+)
+
 const charge = Type.Object(
   {
     leg_uuid: text(),
-    gateway: text(),
+    gateway: nullable(text('Null: the leg went to an extension, at the inbound tariff')),
     number: text('As it was dialled, in normal form'),
     prefix: text("The rate's prefix in normal form"),
     prefix_entered: text("The rate's prefix as it was entered"),
     description: text(),
     price_per_minute: money('Price of a minute'),
+    terms,
     answered_at: moment('When the leg was answered'),
     ended_at: moment('When the leg ended'),
-    billed_ms: milliseconds('Charged time'),
+    billed_ms: milliseconds('How long the leg lasted'),
+    charged_ms: milliseconds('What of that is paid for: at least the minimum, in whole increments'),
     cost: money('What the tenant pays for the leg'),
     carrier_cost: nullable(money('What the carrier takes for the leg')),
   } satisfies Record<keyof ChargeView, TSchema>,
