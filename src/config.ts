@@ -65,7 +65,8 @@ export const settings = {
     name: 'DATA_DIR',
     default: '.linger',
     allowed: "a folder's path",
-    purpose: 'Where the embedded services keep their data; one running server per folder',
+    purpose:
+      'Where the journal and the embedded services are; on a disk that stays; one running server per folder',
     parse: path,
   }),
   eslAllow: setting({
@@ -121,7 +122,7 @@ export const settings = {
     default: 'true',
     allowed: 'true or false',
     purpose: 'Whether calls go through unscreened (true) or are refused (false) while Redis is away',
-    parse: (text) => (text === 'true' ? true : text === 'false' ? false : undefined),
+    parse: flag,
   }),
   screeningTimeoutMs: setting({
     name: 'SCREENING_TIMEOUT_MS',
@@ -129,6 +130,27 @@ export const settings = {
     allowed: 'a whole number from 10 to 5000',
     purpose: 'How long a call waits for Redis, in milliseconds',
     parse: whole(10, 5_000),
+  }),
+  creditSliceSeconds: setting({
+    name: 'CREDIT_SLICE_SECONDS',
+    default: '300',
+    allowed: 'a whole number from 2 to 86400',
+    purpose: 'How much time of a charged leg is reserved at once, in seconds',
+    parse: whole(2, 86_400),
+  }),
+  creditTimeoutMs: setting({
+    name: 'CREDIT_TIMEOUT_MS',
+    default: '1000',
+    allowed: 'a whole number from 50 to 30000',
+    purpose: 'How long a leg waits for PostgreSQL to reserve its credit, in milliseconds',
+    parse: whole(50, 30_000),
+  }),
+  creditRefuseWhenAway: setting({
+    name: 'CREDIT_REFUSE_WHEN_AWAY',
+    default: 'true',
+    allowed: 'true or false',
+    purpose: 'Whether new prepaid legs are refused (true), or may overdraw (false), while PostgreSQL is away',
+    parse: flag,
   }),
   finalEventSeconds: setting({
     name: 'FINAL_EVENT_SECONDS',
@@ -220,6 +242,10 @@ function whole(least: number, most: number): (text: string) => number | undefine
     const value = /^\d{1,9}$/.test(text) ? Number(text) : NaN
     return value >= least && value <= most ? value : undefined
   }
+}
+
+function flag(text: string): boolean | undefined {
+  return text === 'true' ? true : text === 'false' ? false : undefined
 }
 
 function oneOf<T extends string>(...values: T[]): (text: string) => T | undefined {

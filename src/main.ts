@@ -38,7 +38,13 @@ async function main(): Promise<void> {
     if (isStopped()) return
     const redis = await redisService(config, dataDir.path, logger, undo)
     if (isStopped()) return
-    const server = await startServer({ config, log: logger, databaseUrl: postgres.url, redisUrl: redis.url })
+    const server = await startServer({
+      config,
+      log: logger,
+      databaseUrl: postgres.url,
+      redisUrl: redis.url,
+      dataDir: dataDir.path,
+    })
     undo.push(() => server.close({ deadlineMs: config.drainSeconds * 1_000 }))
     const { eslAddress, httpAddress, firstAdminKey } = server
     print(

@@ -2,19 +2,24 @@ import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { buildAdmin } from './admin/server.js'
+import { Credit } from './billing/credit.js'
+import { CallLimits } from './billing/limits.js'
 import { isKnownCall } from './call/facts.js'
 import { Session, type SessionDependencies } from './call/session.js'
 import type { Config } from './config.js'
 import { CallerGone } from './esl/errors.js'
 import { Listener } from './esl/listener.js'
+import { Feeder } from './journal/feeder.js'
+import { Journal, journalFolder } from './journal/journal.js'
 import { connectRedis } from './screening/redis.js'
 import { Screening } from './screening/screen.js'
 import { ensureFirstKey } from './store/api-keys.js'
 import { Catalog } from './store/catalog.js'
-import { Committer } from './store/committer.js'
 import { checkDatabase, openPool } from './store/database.js'
+import type { LowBalance } from './store/low-balance.js'
 import { migrateDatabase } from './store/migrate.js'
 import { ensurePartitions } from './store/partitions.js'
+import { reserveCredit } from './store/reservations.js'
 import { seedDemo } from './store/seed.js'
 
 export interface ServerOptions {
@@ -22,6 +27,8 @@ export interface ServerOptions {
   readonly log: Logger
   readonly databaseUrl: string
   readonly redisUrl: string
+  /** The journal is in there. */
+  readonly dataDir: string
 }
 
 export interface Server {
@@ -32,26 +39,38 @@ export interface Server {
   readonly firstAdminKey: string | undefined
   /** Calls in progress. */
   readonly calls: number
+  /** Waits until every record is in PostgreSQL, or set aside. */
+  delivered(): Promise<void>
   /**
    * Lets the calls in progress end, gives those that are left at the deadline to their dialplan's next
-   * action, and returns when every record is in PostgreSQL. Calling it again waits for the same.
+   * action, and delivers the journal, as far as PostgreSQL takes it: what is left waits for the next start.
+   * Calling it again waits for the same.
    */
   close(options: { deadlineMs: number }): Promise<void>
 }
 
 const partitionCheckMs = 6 * 60 * 60 * 1000
+/** How long a stop waits for PostgreSQL to take what is in the journal. */
+const deliveryMs = 10_000
+/** Of the journal, for a call in progress: its record, and what LMDB rewrites with it. */
+const reserveBytesPerCall = 4096
 
 /**
  * Puts the parts together and listens: the event socket last, so that a call finds all of it there.
  * @throws an error whose message is one line for the person who started it
  */
-export async function startServer({ config, log, databaseUrl, redisUrl }: ServerOptions): Promise<Server> {
+export async function startServer(options: ServerOptions): Promise<Server> {
+  const { config, log, databaseUrl, redisUrl, dataDir } = options
   const pool = openPool(databaseUrl, { max: 4, log })
-  // An admin's slow question must not hold up a call's record.
+  const commitPool = openPool(databaseUrl, { max: 2, lockTimeoutMs: 500, log })
+  // A call that waits to be dialled must not wait for records, nor either for an admin's slow question.
+  const creditPool = openPool(databaseUrl, { max: 8, log })
   const adminPool = openPool(databaseUrl, { max: 6, log })
   const redis = connectRedis(redisUrl, log)
   const undo: (() => unknown)[] = [
     () => pool.end(),
+    () => commitPool.end(),
+    () => creditPool.end(),
     () => adminPool.end(),
     () => {
       redis.disconnect()
@@ -79,7 +98,28 @@ export async function startServer({ config, log, databaseUrl, redisUrl }: Server
       timeoutMs: config.screeningTimeoutMs,
       failOpen: config.screeningFailOpen,
     })
-    const committer = new Committer({ pool, log })
+    const limits = new CallLimits({ redis, log })
+    undo.push(() => {
+      limits.close()
+    })
+    const credit = new Credit({
+      reserve: (tenantId, requests) => reserveCredit(creditPool, tenantId, requests),
+      log,
+      sliceSeconds: config.creditSliceSeconds,
+      timeoutMs: config.creditTimeoutMs,
+      refuseWhenAway: config.creditRefuseWhenAway,
+    })
+    const journal = await Journal.open({
+      dir: journalFolder(dataDir),
+      log,
+      reserveBytes: Math.max(2 ** 24, config.maxCalls * reserveBytesPerCall),
+    })
+    undo.push(() => journal.close())
+    const onLowBalance = (low: LowBalance): void => {
+      log.warn({ event: 'low_balance', ...low }, "a tenant's balance fell below its threshold")
+    }
+    const feeder = new Feeder({ journal, pool: commitPool, log, onLowBalance })
+    undo.push(() => feeder.close())
     const admin = await buildAdmin({
       pool: adminPool,
       redis,
@@ -87,6 +127,7 @@ export async function startServer({ config, log, databaseUrl, redisUrl }: Server
       catalog,
       country: config.defaultCountry,
       log,
+      onLowBalance,
       readiness: () =>
         Promise.resolve([
           {
@@ -94,15 +135,24 @@ export async function startServer({ config, log, databaseUrl, redisUrl }: Server
             ok: !listener.isDraining,
             ...(listener.isDraining && { detail: 'the server drains' }),
           },
+          {
+            name: 'journal',
+            ok: !journal.isFull,
+            ...(journal.trouble !== undefined && { detail: journal.trouble }),
+          },
         ]),
     })
     undo.push(() => admin.close())
     await listenHttp(admin, config)
+    const stopping = new AbortController()
     const listener = await listenForCalls(config, log, {
       catalog,
       screening,
-      commit: (record) => committer.commit(record),
+      limits,
+      credit,
+      journal,
       log,
+      stopping: stopping.signal,
       trustedProfiles: config.trustedProfiles,
       defaultCountry: config.defaultCountry,
       finalEventMs: config.finalEventSeconds * 1000,
@@ -115,11 +165,17 @@ export async function startServer({ config, log, databaseUrl, redisUrl }: Server
       get calls() {
         return listener.calls
       },
+      delivered: async () => {
+        await feeder.drain()
+      },
       close: ({ deadlineMs }) => {
         closing ??= (async () => {
+          stopping.abort()
           const given = await listener.close({ deadlineMs })
           if (given > 0) log.warn({ calls: given }, 'calls were given to the next action of their dialplan')
-          await committer.drain()
+          if (!feeder.isAway) await feeder.drain(AbortSignal.timeout(deliveryMs))
+          if (journal.pending > 0)
+            log.warn({ records: journal.pending }, 'call records wait in the journal for the next start')
           for (const step of undo.reverse()) await step()
         })()
         return closing

@@ -15,8 +15,9 @@ const mayKnow: Readonly<Record<string, readonly string[]>> = {
   channel: ['esl', 'numbering'],
   screening: ['numbering'],
   store: ['billing', 'numbering'],
+  journal: ['embedded', 'store'],
   routes: ['channel', 'numbering', 'store'],
-  call: ['esl', 'channel', 'routes', 'numbering', 'screening', 'billing', 'store'],
+  call: ['esl', 'channel', 'routes', 'numbering', 'screening', 'billing', 'journal', 'store'],
   admin: ['screening', 'store', 'billing', 'numbering'],
 }
 const maxLines = 300

@@ -1,7 +1,7 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import t from 'tap'
 import { parseMoney } from '../src/billing/money.js'
-import type { Rate } from '../src/billing/rating.js'
+import { plainTerms, type Rate } from '../src/billing/rating.js'
 import { channelFacts, micros } from '../src/call/facts.js'
 import type { Identity } from '../src/call/identify.js'
 import { Legs } from '../src/call/legs.js'
@@ -21,14 +21,20 @@ const demo: Tenant = {
   maxCallSeconds: 14_400,
   ringSeconds: 60,
   emergencyNumbers: new Set(),
+  localPrefixes: [],
+  timeZone: 'Asia/Ho_Chi_Minh',
+  allowsUnrated: false,
+  billing: 'prepaid',
 }
 const rate: Rate = {
+  ...plainTerms,
   prefix: '8490',
   prefixEntered: '090',
   description: 'Mobile Viettel',
   pricePerMinute: parseMoney('500'),
 }
 const attempt = {
+  id: 'attempt1',
   gateway: { name: 'carrier1', carrierCostPerMinute: parseMoney('300') },
   number: '84901234567',
   rate,
@@ -38,6 +44,7 @@ const identity: Identity = {
   direction: 'outbound',
   caller: '84912406496',
   called: '84901234567',
+  callerExtension: undefined,
   calledExtension: undefined,
   isEmergency: false,
 }
@@ -131,9 +138,11 @@ t.test(
         prefixEntered: '090',
         description: 'Mobile Viettel',
         pricePerMinute: '500.00',
+        terms: {},
         answeredAt: 1795206884408737,
         endedAt: 1795206886968733,
-        billedMs: 2560,
+        billedMs: 2_560,
+        chargedMs: 2_560,
         cost: '21.33',
         carrierCost: '12.80',
       },

@@ -1,50 +1,12 @@
-import type { ChildProcess } from 'node:child_process'
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { commandLine, waitUntil } from '../src/embedded/processes.js'
+import { commandLine } from '../src/embedded/processes.js'
+import { screen, startProcess } from './support/server-process.js'
 import { temporaryFolder } from './support/services.js'
-
-const main = fileURLToPath(new URL('../src/main.js', import.meta.url))
-
-interface Run {
-  child: ChildProcess
-  out: () => string
-  err: () => string
-  /** The exit code, or the signal that ended it. */
-  ended: Promise<number | string>
-}
-
-/** Starts the server as `npm start` does, in a folder of its own, so that no .env but the test's is read. */
-function start(cwd: string, env: NodeJS.ProcessEnv = {}): Run {
-  const child = spawn(process.execPath, [main], {
-    cwd,
-    env: { PATH: process.env.PATH, HTTP_LISTEN: '127.0.0.1:0', ESL_LISTEN: '127.0.0.1:0', ...env },
-  })
-  let out = ''
-  let err = ''
-  child.stdout.on('data', (text: Buffer) => (out += text.toString()))
-  child.stderr.on('data', (text: Buffer) => (err += text.toString()))
-  const ended = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | string)
-  return { child, out: () => out, err: () => err, ended }
-}
-
-/** The address that follows a word on the start screen, once it is there. */
-async function screen(run: Run): Promise<{ http: string; key: string | undefined }> {
-  const find = (pattern: RegExp): string | undefined => pattern.exec(run.out())?.[1]
-  const isThere = await waitUntil(
-    () => run.out().includes('/v1/cdrs\n') || run.child.exitCode !== null,
-    60_000,
-  )
-  const http = find(/Admin API +(\S+)/)
-  if (!isThere || http === undefined) throw new Error(`no start screen: ${run.out()}${run.err()}`)
-  return { http, key: find(/Admin key +(\S+)/) }
-}
 
 t.test('the server process', async (t) => {
   const cwd = await temporaryFolder(t)
@@ -52,7 +14,7 @@ t.test('the server process', async (t) => {
   let key: string | undefined
 
   await t.test('starts with nothing given, shows its admin key, and stops in order at SIGTERM', async (t) => {
-    const run = start(cwd)
+    const run = startProcess(cwd)
     const { http, key: made } = await screen(run)
     key = made
     t.match(key, /^[A-Za-z0-9_-]{24,}$/)
@@ -71,7 +33,7 @@ t.test('the server process', async (t) => {
   await t.test(
     'starts again after kill -9 without cleaning, with its data, and refuses a second one',
     async (t) => {
-      const killed = start(cwd)
+      const killed = startProcess(cwd)
       const before = await screen(killed)
       t.equal(before.key, undefined, 'the key is shown at the first start alone')
       const headers = { authorization: `Bearer ${String(key)}`, 'content-type': 'application/json' }
@@ -81,13 +43,13 @@ t.test('the server process', async (t) => {
         body: JSON.stringify({ number: '0912406496' }),
       })
       t.ok(listed.ok, `the key of the first start is still good (${listed.status})`)
-      const second = start(cwd)
+      const second = startProcess(cwd)
       t.equal(await second.ended, 1)
       t.match(second.err(), /^linger: another Linger \(process \d+\) runs on this data .*\n$/)
       killed.child.kill('SIGKILL')
       await killed.ended
 
-      const again = start(cwd)
+      const again = startProcess(cwd)
       const { http } = await screen(again)
       const found = await fetch(`${http}/v1/blacklist/0912406496`, { headers })
       t.equal(found.status, 200, 'what was listed is listed')
@@ -104,7 +66,7 @@ t.test('the server process', async (t) => {
       const other = createServer().listen(0, '127.0.0.1')
       await once(other, 'listening')
       const { port } = other.address() as { port: number }
-      const run = start(cwd, { ESL_LISTEN: `127.0.0.1:${port}` })
+      const run = startProcess(cwd, { ESL_LISTEN: `127.0.0.1:${port}` })
       t.equal(await run.ended, 1)
       t.match(run.err(), new RegExp(`^linger: ESL_LISTEN .*${port}.*\\n$`))
       t.notOk(existsSync(join(data, 'postgres/data/postmaster.pid')))
@@ -113,7 +75,7 @@ t.test('the server process', async (t) => {
   )
 
   await t.test('a database that cannot be reached is named in one line, without its password', async (t) => {
-    const run = start(cwd, { DATABASE_URL: 'postgres://someone:geheim@127.0.0.1:1/calls' })
+    const run = startProcess(cwd, { DATABASE_URL: 'postgres://someone:geheim@127.0.0.1:1/calls' })
     t.equal(await run.ended, 1)
     t.match(run.err(), /^linger: PostgreSQL at 127\.0\.0\.1:1, database calls.*\n$/)
     t.notMatch(run.err() + run.out(), 'geheim')
@@ -123,8 +85,8 @@ t.test('the server process', async (t) => {
     'a wrong setting, in the environment or in .env, ends the start with one line and code 78',
     async (t) => {
       await writeFile(join(cwd, '.env'), 'MAX_CALLS=lots\n')
-      const run = start(cwd)
-      const file = start(cwd, { MAX_CALLS: '5', LOG_FILE: '/nowhere/log' })
+      const run = startProcess(cwd)
+      const file = startProcess(cwd, { MAX_CALLS: '5', LOG_FILE: '/nowhere/log' })
       t.equal(await run.ended, 78)
       t.equal(run.err(), 'linger: MAX_CALLS is "lots"; allowed is a whole number from 1 to 100000\n')
       t.equal(await file.ended, 78)

@@ -30,6 +30,8 @@ export interface ChannelFacts {
   readonly socketPath: string | undefined
   /** The dialplan has set what a bridge needs here: see Session. */
   readonly isReadyToBridge: boolean
+  /** This or another node had it before. */
+  readonly isKnown: boolean
   readonly sipCallId: string | undefined
   readonly switchName: string | undefined
   /** µs since 1970, by the switch's clock. */
@@ -60,6 +62,7 @@ export function channelFacts(channel: Event): ChannelFacts {
     isReadyToBridge:
       channel.peek('variable_continue_on_fail') === 'true' &&
       channel.peek('variable_hangup_after_bridge') === 'false',
+    isKnown: isKnownCall(channel),
     sipCallId: channel.peek('variable_sip_call_id'),
     switchName: channel.peek('FreeSWITCH-Switchname'),
     createdAt: micros(channel, 'Caller-Channel-Created-Time') ?? micros(channel, 'Event-Date-Timestamp') ?? 0,

@@ -12,6 +12,8 @@ export interface Identity {
   /** Normal form for the tenant's country. */
   readonly caller: string
   readonly called: string
+  /** The extension that calls; undefined: a caller from outside. */
+  readonly callerExtension: Extension | undefined
   /** The extension that is called, itself or by its DID. */
   readonly calledExtension: Extension | undefined
   readonly isEmergency: boolean
@@ -46,7 +48,15 @@ export function identify(
   const caller = normalNumber(facts.callerNumber, country)
   const called = country === dialledIn ? number : normalNumber(facts.calledNumber, country)
   if (tenant === undefined) {
-    return { tenant, direction: 'inbound', caller, called, calledExtension: undefined, isEmergency: false }
+    return {
+      tenant,
+      direction: 'inbound',
+      caller,
+      called,
+      callerExtension: undefined,
+      calledExtension: undefined,
+      isEmergency: false,
+    }
   }
   const isEmergency = tenant.emergencyNumbers.has(facts.calledNumber)
   const ownDid = did?.tenant.id === tenant.id ? did : undefined
@@ -55,12 +65,9 @@ export function identify(
     : (catalog.extension(tenant.id, facts.calledNumber) ??
       (ownDid?.extension === undefined ? undefined : catalog.extension(tenant.id, ownDid.extension)))
   const isInside = calledExtension !== undefined || ownDid !== undefined
-  const isFromInside =
-    owner?.extension !== undefined || (owner !== undefined && isOwnExtension(facts, catalog, tenant))
+  const callerExtension =
+    owner === undefined ? undefined : catalog.extension(tenant.id, owner.extension ?? facts.callerNumber)
+  const isFromInside = owner?.extension !== undefined || callerExtension !== undefined
   const direction = !isInside ? 'outbound' : isFromInside ? 'internal' : 'inbound'
-  return { tenant, direction, caller, called, calledExtension, isEmergency }
-}
-
-function isOwnExtension(facts: ChannelFacts, catalog: Catalog, tenant: Tenant): boolean {
-  return catalog.extension(tenant.id, facts.callerNumber) !== undefined
+  return { tenant, direction, caller, called, callerExtension, calledExtension, isEmergency }
 }

@@ -5,10 +5,12 @@ import { micros } from './facts.js'
 
 /** What was dialled, with what it will cost: frozen before the leg is dialled. */
 export interface Attempt {
-  /** Undefined for an extension: nothing is charged then. */
+  /** Its name among the call's attempts: what is reserved for it is found by it. */
+  readonly id: string
+  /** Undefined for an extension. */
   readonly gateway: Pick<Gateway, 'name' | 'carrierCostPerMinute'> | undefined
   readonly number: string
-  /** Undefined: free (an extension, an emergency number). */
+  /** Undefined: nothing is charged (an extension without an inbound tariff, an emergency number). */
   readonly rate: Rate | undefined
 }
 
@@ -31,6 +33,11 @@ export class Legs {
 
   get all(): readonly Leg[] {
     return this.#legs
+  }
+
+  /** The one that talks to the caller, answered or on early media. */
+  get talking(): Leg | undefined {
+    return this.#open()
   }
 
   /** What is dialled from here on. */

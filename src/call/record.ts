@@ -1,5 +1,6 @@
 import { formatMoney, type Money } from '../billing/money.js'
-import { costOf } from '../billing/rating.js'
+import { rateSnapshot } from '../billing/rate-snapshot.js'
+import { costOf, rateLeg } from '../billing/rating.js'
 import type { Event } from '../esl/event.js'
 import type { CallRecord, Charge } from '../store/call-record.js'
 import { micros, millisBetween, type ChannelFacts } from './facts.js'
@@ -111,27 +112,29 @@ interface RatedCharge {
   readonly carrierUnits: Money | undefined
 }
 
-/** A gateway's leg is charged from its own answer to its own end; one that only rang costs nothing. */
+/** A leg that has a rate is charged from its own answer to its own end; one that only rang costs nothing. */
 function chargeOf(leg: Leg): RatedCharge[] {
   const { gateway, number, rate } = leg.attempt
   const { answeredAt, endedAt } = leg
-  if (gateway === undefined || rate === undefined || answeredAt === undefined || endedAt === undefined)
-    return []
+  if (rate === undefined || answeredAt === undefined || endedAt === undefined) return []
   const billedMs = millisBetween(answeredAt, endedAt)
-  const units = costOf(rate.pricePerMinute, billedMs)
-  const carrierUnits =
-    gateway.carrierCostPerMinute === undefined ? undefined : costOf(gateway.carrierCostPerMinute, billedMs)
+  const { cost: units, chargedMs } = rateLeg(rate, billedMs)
+  const carrierCost = gateway?.carrierCostPerMinute
+  const carrierUnits = carrierCost === undefined ? undefined : costOf(carrierCost, billedMs)
+  const { prefix, prefixEntered, description, pricePerMinute, ...terms } = rateSnapshot(rate)
   const charge: Charge = {
     legUuid: leg.uuid,
-    gateway: gateway.name,
+    gateway: gateway?.name ?? null,
     number,
-    prefix: rate.prefix,
-    prefixEntered: rate.prefixEntered,
-    description: rate.description,
-    pricePerMinute: formatMoney(rate.pricePerMinute),
+    prefix,
+    prefixEntered,
+    description,
+    pricePerMinute,
+    terms,
     answeredAt,
     endedAt,
     billedMs,
+    chargedMs,
     cost: formatMoney(units),
     carrierCost: carrierUnits === undefined ? null : formatMoney(carrierUnits),
   }

@@ -118,6 +118,28 @@ export class Channel {
   }
 
   /**
+   * Hangs a leg up at a moment, unless that is taken off before (recording hangup-timer-extended).
+   * @param at s since 1970, by the switch's clock
+   * @param name to take it off by
+   */
+  async hangupLegAt(at: number, legUuid: string, name: string, cause: string): Promise<void> {
+    await this.#send(command.api('sched_api', [String(at), name, 'uuid_kill', legUuid, cause]))
+  }
+
+  /**
+   * Takes off what is scheduled under a name; what a leg scheduled for itself is under its uuid. Also after the
+   * caller's hangup (recording commands-after-hangup).
+   */
+  async unschedule(name: string): Promise<void> {
+    if (!this.#connection.isClosed) await this.#connection.send(command.api('sched_del', [name]))
+  }
+
+  /** Plays to the caller beside what runs: a talk goes on (recording while-bridged). */
+  async playBeside(what: Prompt): Promise<void> {
+    await this.#send(command.api('uuid_broadcast', [this.uuid, what, 'aleg']))
+  }
+
+  /**
    * CHANNEL_HANGUP_COMPLETE, which alone carries the exact times; undefined when it does not come.
    * @param withinMs counted from the caller's hangup
    */

@@ -4,7 +4,7 @@ import { pino } from 'pino'
 import type { Test } from 'tap'
 import { loadConfig } from '../../src/config.js'
 import { startServer, type Server } from '../../src/server.js'
-import { testDatabase, testRedis } from './services.js'
+import { temporaryFolder, testDatabase, testRedis } from './services.js'
 
 /** A running server with services of its own, and the views that a test has of it. */
 export interface TestLinger {
@@ -15,10 +15,20 @@ export interface TestLinger {
   readonly pool: pg.Pool
   readonly databaseUrl: string
   readonly redisUrl: string
+  readonly dataDir: string
   /** What was logged at level warn and above, or as LOG_LEVEL says. */
   readonly logged: readonly LogLine[]
+  /** The CDR of a call, once it is there: a socket may be closed before its call's record is on its way. */
+  cdr(callUuid: string): Promise<Cdr>
+  /** The latest CDRs, once there are so many. */
+  cdrs(count: number): Promise<Cdr[]>
   /** A request of an admin. */
   http(method: string, path: string, body?: unknown): Promise<{ status: number; body: unknown }>
+}
+
+export interface Cdr {
+  readonly [field: string]: unknown
+  readonly charges: readonly Record<string, unknown>[]
 }
 
 export interface LogLine {
@@ -27,15 +37,25 @@ export interface LogLine {
   readonly [field: string]: unknown
 }
 
-/** @param through other ways to the services than their own, such as a line that the test can cut */
+/**
+ * @param through other ways to the services than their own, such as a line that the test can cut; `sql` is what the
+ *   database is given before the server starts
+ */
 export async function testLinger(
   t: Pick<Test, 'teardown'>,
   settings: Readonly<Record<string, string>> = {},
-  through: { readonly databaseUrl?: string; readonly redisUrl?: string } = {},
+  through: {
+    readonly databaseUrl?: string
+    readonly redisUrl?: string
+    readonly dataDir?: string
+    readonly sql?: string
+  } = {},
 ): Promise<TestLinger> {
   const database = await testDatabase(t)
+  if (through.sql !== undefined) await database.pool.query(through.sql)
   const databaseUrl = through.databaseUrl ?? database.url
   const redisUrl = through.redisUrl ?? (await testRedis(t)).url
+  const dataDir = through.dataDir ?? (await temporaryFolder(t))
   const adminKey = randomBytes(32).toString('base64url')
   const config = loadConfig({
     ESL_LISTEN: '127.0.0.1:0',
@@ -46,9 +66,29 @@ export async function testLinger(
   })
   const logged: LogLine[] = []
   const log = pino({ level: config.logLevel }, { write: (line) => logged.push(JSON.parse(line) as LogLine) })
-  const server = await startServer({ config, log, databaseUrl, redisUrl })
+  const server = await startServer({ config, log, databaseUrl, redisUrl, dataDir })
   t.teardown(() => server.close({ deadlineMs: 0 }))
   const [host = '', port = ''] = server.eslAddress.split(':')
+  const http: TestLinger['http'] = async (method, path, body) => {
+    const response = await fetch(`http://${server.httpAddress}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${adminKey}`,
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    return { status: response.status, body: text === '' ? undefined : JSON.parse(text) }
+  }
+  const cdrs = async (query: string, count: number): Promise<Cdr[]> => {
+    for (;;) {
+      await server.delivered()
+      const { body } = await http('GET', `/v1/cdrs?${query}`)
+      const { items } = body as { items: Cdr[] }
+      if (items.length >= count) return items
+    }
+  }
   return {
     server,
     esl: { host, port: Number(port) },
@@ -56,18 +96,13 @@ export async function testLinger(
     pool: database.pool,
     databaseUrl,
     redisUrl,
+    dataDir,
     logged,
-    http: async (method, path, body) => {
-      const response = await fetch(`http://${server.httpAddress}${path}`, {
-        method,
-        headers: {
-          authorization: `Bearer ${adminKey}`,
-          ...(body !== undefined && { 'content-type': 'application/json' }),
-        },
-        ...(body !== undefined && { body: JSON.stringify(body) }),
-      })
-      const text = await response.text()
-      return { status: response.status, body: text === '' ? undefined : JSON.parse(text) }
+    cdr: async (callUuid) => {
+      const [cdr] = await cdrs(`call_uuid=${callUuid}`, 1)
+      return cdr!
     },
+    cdrs: (count) => cdrs('limit=100', count),
+    http,
   }
 }

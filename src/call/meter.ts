@@ -1,0 +1,169 @@
+import type { Logger } from 'pino'
+import type { Credit, Granted, Leg as CreditLeg } from '../billing/credit.js'
+import type { Channel } from '../channel/channel.js'
+import { prompt } from '../channel/prompt.js'
+import { CallerGone } from '../esl/errors.js'
+
+export interface MeterOptions {
+  readonly credit: Credit
+  readonly channel: Channel
+  readonly log: Logger
+  /** As it was authorised. */
+  readonly leg: CreditLeg
+  /** What it was authorised for, and dialled with. */
+  readonly granted: Granted
+  /** How long it may ring. */
+  readonly ringSeconds: number
+}
+
+/** How long before its end the caller of a leg without further credit hears of it, in ms. */
+const warningMs = 30_000
+/** How long before its end a further slice is asked for, in ms; with short slices, half of one. */
+const longestLeadMs = 60_000
+/** How often it is asked for again once it was refused: money may come in. In ms; with short slices, less. */
+const longestRetryMs = 5_000
+/** How late the switch may end a leg, and tell of it, in ms. */
+const lateMs = 3_000
+const warningTone = prompt('tone_stream://%(200,0,900)')
+
+/**
+ * Keeps the hangup timer of a leg that talks in step with its tenant's credit: a slice is reserved before the last
+ * one ends, then the timer is moved. The new one is set before the old one is taken off, each by its name: a
+ * second `sched_hangup` replaces nothing (recordings hangup-timer-twice, hangup-timer-extended). Should this
+ * server die anywhere on the way, the earlier one fires.
+ */
+export class Meter {
+  readonly #options: MeterOptions
+  readonly #leadMs: number
+  readonly #retryMs: number
+  #untilMs: number
+  /** The same, or what its timer may already have been moved to. */
+  #mostMs: number
+  #legUuid = ''
+  /** When it was answered: µs by the switch's clock, and ms by the monotonic one here. */
+  #answeredAt = 0
+  #answeredHere = 0
+  /** What the timer is found by: at first the leg, whose `sched_hangup` it is. */
+  #timerName = ''
+  #moves = 0
+  #nextAsk: NodeJS.Timeout | undefined
+  #warning: NodeJS.Timeout | undefined
+  #state: 'metered' | 'over' | 'abandoned' = 'metered'
+
+  constructor(options: MeterOptions) {
+    this.#options = options
+    this.#untilMs = this.#mostMs = options.granted.untilMs
+    this.#leadMs = Math.min(longestLeadMs, options.credit.sliceMs / 2)
+    this.#retryMs = Math.min(longestRetryMs, this.#leadMs / 4)
+  }
+
+  /** After this long, in ms, the leg is over, whether or not anybody tells of it. */
+  get longestMs(): number {
+    const fromNowMs =
+      this.#legUuid === ''
+        ? this.#options.ringSeconds * 1000 + this.#mostMs
+        : this.#answeredHere + this.#mostMs - performance.now()
+    return Math.max(0, fromNowMs) + lateMs
+  }
+
+  /**
+   * The leg was answered. May be called again.
+   *
+   * @param answeredAt µs by the switch's clock
+   * @param now the same, as the switch's latest event tells it
+   */
+  start(legUuid: string, answeredAt: number, now: number): void {
+    if (this.#legUuid !== '' || this.#state !== 'metered') return
+    this.#legUuid = legUuid
+    this.#timerName = legUuid
+    this.#answeredAt = answeredAt
+    this.#answeredHere = performance.now() - Math.max(0, now - answeredAt) / 1000
+    this.#askInTime()
+  }
+
+  /** The leg is over, or never was. */
+  stop(): void {
+    this.#end('over')
+    // FreeSWITCH takes off by itself only what is named after the leg.
+    if (this.#moves > 0) this.#options.channel.unschedule(this.#timerName).catch(ignoreGone)
+  }
+
+  /** The leg may talk on where nobody here hears of it: its timer stays. */
+  abandon(): void {
+    this.#end('abandoned')
+  }
+
+  #end(state: 'over' | 'abandoned'): void {
+    this.#state = state
+    clearTimeout(this.#nextAsk)
+    clearTimeout(this.#warning)
+  }
+
+  #askInTime(): void {
+    if (this.#untilMs >= this.#options.leg.maxSeconds * 1000) return
+    this.#askIn(this.#leftMs - this.#leadMs)
+  }
+
+  #askIn(ms: number): void {
+    this.#nextAsk = setTimeout(() => void this.#ask(), Math.max(0, ms))
+  }
+
+  get #leftMs(): number {
+    return this.#answeredHere + this.#untilMs - performance.now()
+  }
+
+  async #ask(): Promise<void> {
+    const { credit, leg, log } = this.#options
+    try {
+      const answer = await credit.extend(leg, this.#untilMs)
+      if (this.#state !== 'metered') return
+      if (answer.kind === 'granted' && answer.untilMs > this.#untilMs) {
+        await this.#moveTimer(answer.untilMs)
+        return
+      }
+      this.#warnInTime(answer.kind === 'refused' ? answer.message : 'all that there is was granted')
+    } catch (error) {
+      if (error instanceof CallerGone) return
+      log.error({ err: error, leg: this.#legUuid }, 'the time of a leg was not extended; trying again')
+    }
+    // What is there can be had up to the end, and a second before it nothing can be moved any more.
+    if (this.#state === 'metered' && this.#leftMs > this.#retryMs) this.#askIn(this.#retryMs)
+  }
+
+  /** @throws what the channel throws; the timer is then where it was, or at both places */
+  async #moveTimer(untilMs: number): Promise<void> {
+    const { channel } = this.#options
+    const before = this.#timerName
+    const next = `linger-${this.#legUuid}-${++this.#moves}`
+    // A moment of the switch's own clock, so that nothing between here and there makes it later; cut to
+    // whole seconds, as its `sched_hangup +N` is.
+    const at = Math.floor((this.#answeredAt + untilMs * 1000) / 1e6)
+    this.#mostMs = untilMs
+    await channel.hangupLegAt(at, this.#legUuid, next, 'ALLOTTED_TIMEOUT')
+    this.#timerName = next
+    this.#untilMs = untilMs
+    clearTimeout(this.#warning)
+    this.#warning = undefined
+    await channel.unschedule(before)
+    if (this.#state === 'metered') this.#askInTime()
+    // It ended meanwhile, when the new timer was not known to be there.
+    else if (this.#state === 'over') await channel.unschedule(next)
+  }
+
+  #warnInTime(why: string): void {
+    if (this.#warning !== undefined) return
+    const { channel, log } = this.#options
+    this.#warning = setTimeout(
+      () => {
+        log.info({ leg: this.#legUuid, why }, 'the leg ends soon, for there is no credit for more')
+        channel.playBeside(warningTone).catch(ignoreGone)
+      },
+      Math.max(0, this.#leftMs - warningMs),
+    )
+  }
+}
+
+/** What was asked for a caller who has gone need not be done any more. */
+function ignoreGone(): void {
+  // Nothing is left to do.
+}
