@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { formatMoney, parseMoney } from '../src/billing/money.js'
 import type { CdrView } from '../src/store/cdrs.js'
 import { checkDatabase, openPool } from '../src/store/database.js'
@@ -7,6 +8,7 @@ import { withAdminKey } from './demo/admin-key.js'
 import { Admin } from './demo/admin.js'
 import { ledgerOf } from './demo/ledger.js'
 import { Stage } from './demo/play.js'
+import { makePrepaidTenant, prepaidTenant, setBalance } from './demo/prepaid.js'
 import { showCdr, showCdrs, showLedger } from './demo/show.js'
 import { findTarget } from './demo/target.js'
 import { dialplanGuardSeconds, dialplanVariables } from './dialplan.js'
@@ -17,6 +19,8 @@ import { dialplanGuardSeconds, dialplanVariables } from './dialplan.js'
  */
 
 const tenant = 'demo'
+/** After so long every server knows of a tenant that is new, in ms. */
+const catalogMs = 2_500
 const mobile = '0901234567'
 /** A caller from outside, whose carrier's trunk belongs to the tenant. */
 const outsider = '0987654321'
@@ -35,6 +39,7 @@ async function main(): Promise<void> {
       console.log(`Linger at ${http}, its event socket at ${esl.host}:${esl.port}`)
       console.log(`The tenant ${tenant} has ${before.balance} ${before.currency}.`)
 
+      if (await makePrepaidTenant(pool)) await delay(catalogMs)
       const cdrs = await playAll(admin, (options) => ({
         ...options,
         to: [esl],
@@ -42,8 +47,9 @@ async function main(): Promise<void> {
         variables: { ...options.variables, ...dialplanVariables },
       }))
 
-      const uuids = cdrs.map(({ call_uuid }) => call_uuid)
+      const uuids = cdrs.filter((cdr) => cdr.tenant === tenant).map(({ call_uuid }) => call_uuid)
       const ledger = await ledgerOf(pool, uuids)
+      const prepaid = await admin.balance(prepaidTenant)
       const after = await admin.balance(tenant)
       const charged = ledger.reduce((sum, { amount }) => sum + parseMoney(amount), 0n)
       console.log(`\nThe CDRs (GET /v1/cdrs)\n${showCdrs(cdrs)}`)
@@ -51,6 +57,9 @@ async function main(): Promise<void> {
       console.log(
         `\nThe balance was ${before.balance} and is ${after.balance} ${after.currency}; ` +
           `these calls changed it by ${formatMoney(charged)}.`,
+      )
+      console.log(
+        `The tenant ${prepaidTenant} has ${prepaid.balance} ${prepaid.currency} left, and ${prepaid.reserved} reserved.`,
       )
     })
   } finally {
@@ -105,6 +114,19 @@ async function playAll(admin: Admin, over: (options: CallOptions) => CallOptions
   }
   console.log(`\n   DELETE /v1/blacklist/${outsider}`)
   await play(`${outsider} calls 1000 again, and gets through`, fromOutside, 7_000)
+
+  const booked = await setBalance(admin, '200.00')
+  if (booked !== undefined) console.log(`\n   ${booked}`)
+  await play(
+    `A prepaid tenant with 200.00 calls ${mobile} and would talk for ever`,
+    {
+      caller: '0281111111',
+      called: mobile,
+      variables: { accountcode: prepaidTenant },
+      farEnd: { ringsAfterMs: 400, answersAfterMs: 1_500 },
+    },
+    20_000,
+  )
 
   await play('Somebody calls whom no tenant knows', {
     caller: '0281234567',

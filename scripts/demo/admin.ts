@@ -1,5 +1,11 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Balance } from '../../src/store/balances.js'
 import type { CdrView } from '../../src/store/cdrs.js'
+
+/** How long a record may take to PostgreSQL, and how often it is looked for, in ms. */
+const deliveryMs = 10_000
+const pollMs = 20
 
 /** The admin API, as far as the demo uses it. Every method throws an Error of one line. */
 export class Admin {
@@ -15,12 +21,28 @@ export class Admin {
     return (await this.#ask('GET', `/v1/tenants/${tenant}/balance`)) as Balance
   }
 
-  /** The call's record, which is committed before the server lets the call's socket go. */
+  /** Books money, once. */
+  async book(
+    tenant: string,
+    what: 'topups' | 'adjustments',
+    booking: { readonly amount: string; readonly description: string },
+  ): Promise<void> {
+    await this.#ask('POST', `/v1/tenants/${tenant}/${what}`, booking, undefined, {
+      'idempotency-key': randomUUID(),
+    })
+  }
+
+  /** The call's record: on the server's disk when it lets the call's socket go, in PostgreSQL soon after. */
   async cdr(callUuid: string): Promise<CdrView> {
-    const { items } = (await this.#ask('GET', `/v1/cdrs?call_uuid=${callUuid}`)) as { items: CdrView[] }
-    const [cdr] = items
-    if (cdr === undefined) throw new Error(`the call ${callUuid} has no CDR: the server's log says why`)
-    return cdr
+    const path = `/v1/cdrs?call_uuid=${callUuid}`
+    const end = Date.now() + deliveryMs
+    for (;;) {
+      const { items } = (await this.#ask('GET', path)) as { items: CdrView[] }
+      const [cdr] = items
+      if (cdr !== undefined) return cdr
+      if (Date.now() > end) throw new Error(`the call ${callUuid} has no CDR: the server's log says why`)
+      await delay(pollMs)
+    }
   }
 
   /** @returns false when the number was there already */
@@ -36,16 +58,27 @@ export class Admin {
   }
 
   /** @param allowed a status that is no error: undefined is the answer then */
-  async #ask(method: string, path: string, body?: unknown, allowed?: number): Promise<unknown> {
-    const response = await this.#fetch(method, path, body)
+  async #ask(
+    method: string,
+    path: string,
+    body?: unknown,
+    allowed?: number,
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<unknown> {
+    const response = await this.#fetch(method, path, body, more)
     const text = await response.text()
     if (response.ok) return text === '' ? {} : (JSON.parse(text) as unknown)
     if (response.status === allowed) return undefined
     throw new Error(`${method} ${path}: ${detailOf(text) ?? `HTTP status ${response.status}`}`)
   }
 
-  async #fetch(method: string, path: string, body: unknown): Promise<Response> {
-    const headers = { authorization: `Bearer ${this.#key}` }
+  async #fetch(
+    method: string,
+    path: string,
+    body: unknown,
+    more: Readonly<Record<string, string>>,
+  ): Promise<Response> {
+    const headers = { authorization: `Bearer ${this.#key}`, ...more }
     const withBody = {
       headers: { ...headers, 'content-type': 'application/json' },
       body: JSON.stringify(body),

@@ -104,21 +104,30 @@ function say({ line, headers }: ServerCommand): string | undefined {
     case 'connect':
       return 'takes the call: connect, linger, myevents, nixevent in one packet'
     case 'api':
-      return words[0] === 'sched_del' ? "takes the dialplan's guard timer off" : line
+      return sayApi(words)
     case 'sendmsg':
       return headers.get('call-command') === 'hangup'
         ? `hangs up: ${headers.get('hangup-cause') ?? ''}`
         : execution(headers.get('execute-app-name') ?? '', headers.get('execute-app-arg') ?? '')
     case 'exit':
-      return 'has committed the record, and lets go'
+      return 'has the record on its disk, and lets go'
     default:
       return undefined
   }
 }
 
+function sayApi([name = '', ...words]: readonly string[]): string {
+  if (name === 'sched_del') return "takes the dialplan's guard timer off"
+  if (name === 'uuid_broadcast') return `warns the caller by a tone: ${words[1] ?? ''}`
+  return [name, ...words].join(' ')
+}
+
 function execution(application: string, argument: string): string {
   if (application === 'multiset') return `sets ${argument.replace('^^:', '').replaceAll(':', ', ')}`
   // Without the variables of the legs, which stand before it.
-  if (application === 'bridge') return `dials ${argument.replace(/^(?:\{[^}]*\}|\[[^\]]*\])*/, '')}`
+  if (application === 'bridge') {
+    const timer = /sched_hangup \+(\d+)/.exec(argument)?.[1] ?? ''
+    return `dials ${argument.replace(/^(?:\{[^}]*\}|\[[^\]]*\])*/, '')}, for ${timer} s at most so far`
+  }
   return `${application} ${argument}`
 }
