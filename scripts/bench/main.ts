@@ -2,6 +2,8 @@ import { writeFile } from 'node:fs/promises'
 import { arch, cpus, release } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { checkCommitted } from './committed.js'
+import { figureTargets, figuresReport } from './figures-report.js'
+import { measureFigures } from './figures.js'
 import { callsOf, measureCpu, measureMemory } from './measure.js'
 import { parseOptions, usage, type Options } from './options.js'
 import { Processes } from './processes.js'
@@ -10,18 +12,24 @@ import { cpuTable, memoryTable, targets } from './report.js'
 /**
  * `npm run bench`: what a call costs the server, in CPU and memory, beside servers that do less and the one
  * of the `esl` package. Each server runs in a process of its own, the calls come from the simulated switch
- * in another one.
+ * in another one. Then the figures of single parts, with the machine's own limit beside each.
  */
 async function main(options: Options): Promise<void> {
   checkOpenFiles(options)
-  const processes = await Processes.start(options.kinds, options.profileDir)
+  const processes = await Processes.start(options)
   try {
     const from = performance.now()
-    const cpu = options.measures.includes('cpu') ? await measureCpu(processes, options, progress) : {}
-    const memory = options.measures.includes('memory')
-      ? await measureMemory(processes, options, progress)
-      : {}
-    const committed = await checkCommitted(processes.services, callsOf(options))
+    const hasServers = options.kinds.length > 0
+    const cpu =
+      hasServers && options.measures.includes('cpu') ? await measureCpu(processes, options, progress) : {}
+    const memory =
+      hasServers && options.measures.includes('memory')
+        ? await measureMemory(processes, options, progress)
+        : {}
+    const committed = options.kinds.includes('d')
+      ? await checkCommitted(processes.services, callsOf(options))
+      : undefined
+    const figures = await measureFigures(options, processes.services?.databaseUrl, progress)
     progress('')
     const { rounds, calls, parallel, held } = options
     const about = {
@@ -39,7 +47,8 @@ async function main(options: Options): Promise<void> {
       committed,
     }
     const file = new URL('../../../bench-results.json', import.meta.url)
-    await writeFile(file, `${JSON.stringify({ about, targets, cpu, memory }, undefined, 2)}\n`)
+    const results = { about, targets: { ...targets, ...figureTargets }, cpu, memory, figures }
+    await writeFile(file, `${JSON.stringify(results, undefined, 2)}\n`)
     console.log(`${about.cores} × ${about.cpu}, Node ${about.node}, ${about.system}`)
     if (Object.keys(cpu).length > 0) {
       console.log(
@@ -54,6 +63,7 @@ async function main(options: Options): Promise<void> {
       console.log(
         `\n(d) left ${committed.cdrs} CDRs and ${committed.debits} debits of ${committed.spent} VND`,
       )
+    for (const text of figuresReport(figures)) console.log(`\n${text}`)
     console.log(`\nAll of it is in ${fileURLToPath(file)}`)
   } finally {
     await processes.stop()
@@ -67,13 +77,13 @@ function progress(text: string): void {
 }
 
 /** Node raises its own limit to the hard one at its start. */
-function checkOpenFiles({ held, measures }: Options): void {
+function checkOpenFiles({ kinds, held, measures }: Options): void {
   const report = process.report.getReport() as {
     userLimits?: { open_files?: { hard: number | 'unlimited' } }
   }
   const hard = report.userLimits?.open_files?.hard ?? 'unlimited'
   const needed = held + 200
-  if (measures.includes('memory') && hard !== 'unlimited' && hard < needed)
+  if (kinds.length > 0 && measures.includes('memory') && hard !== 'unlimited' && hard < needed)
     throw new Error(
       `${held} calls need ${needed} open files, the limit is ${hard}: raise it (ulimit -Hn), or use --held`,
     )

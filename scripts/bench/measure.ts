@@ -1,6 +1,7 @@
 import type { Played } from './load-process.js'
 import type { Kind, Options } from './options.js'
 import type { MeasuredServer, Processes } from './processes.js'
+import { median } from './summary.js'
 
 export interface CpuResult {
   /** ms of the server process, user and system, for one call: the median of the rounds, and each round. */
@@ -97,11 +98,4 @@ const warmUpCalls = 300
 export function callsOf({ measures, rounds, calls, held }: Options): number {
   const forCpu = measures.includes('cpu') ? calls * (rounds + 1) : 0
   return forCpu + (measures.includes('memory') ? warmUpCalls + held : 0)
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  const upper = sorted[middle] ?? NaN
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2
 }

@@ -10,8 +10,19 @@ export const kinds = {
 } as const
 export type Kind = keyof typeof kinds
 
+/** What is measured apart from the servers, in this order. */
+export const parts = {
+  journal: 'records made durable a second',
+  commits: 'billed CDRs a second, from the journal to PostgreSQL',
+  authorise: 'how long a leg waits for its credit',
+  tariff: 'a million rates: loaded, in memory, looked up',
+} as const
+export type Part = keyof typeof parts
+
 export interface Options {
   readonly kinds: readonly Kind[]
+  readonly parts: readonly Part[]
+  readonly isQuick: boolean
   readonly measures: readonly ('cpu' | 'memory')[]
   readonly rounds: number
   /** Calls of one round, of each server. */
@@ -25,11 +36,15 @@ export interface Options {
 }
 
 export const usage = `npm run bench -- [options]
-  --quick            a short run: fewer rounds, calls, and calls held open
-  --only a,b,c,d,p   which servers: ${Object.entries(kinds)
-    .map(([letter, { title }]) => `${letter} ${title}`)
-    .join('; ')}
-  --measure cpu      only this (cpu or memory)
+  --quick            a short run: fewer rounds, calls, records, and calls held open
+  --only WORDS       which servers and which parts, such as b,c,d,commits. Default all.
+${Object.entries(kinds)
+  .map(([letter, { title }]) => `                     ${letter}: ${title}`)
+  .join('\n')}
+${Object.entries(parts)
+  .map(([name, title]) => `                     ${name}: ${title}`)
+  .join('\n')}
+  --measure cpu      of the servers only this (cpu or memory)
   --rounds N         rounds, each with every server. Default 7
   --calls N          calls a round. Default 1000
   --parallel N       calls at a time. Default 100
@@ -42,7 +57,7 @@ export function parseOptions(words: readonly string[]): Options | 'help' {
     args: [...words],
     options: {
       quick: { type: 'boolean', default: false },
-      only: { type: 'string', default: Object.keys(kinds).join() },
+      only: { type: 'string', default: [...Object.keys(kinds), ...Object.keys(parts)].join() },
       measure: { type: 'string', default: 'cpu,memory' },
       rounds: { type: 'string' },
       calls: { type: 'string' },
@@ -53,8 +68,11 @@ export function parseOptions(words: readonly string[]): Options | 'help' {
     },
   })
   if (values.help) return 'help'
+  const only = oneOf(values.only, Object.keys({ ...kinds, ...parts }) as (Kind | Part)[], '--only')
   return {
-    kinds: oneOf(values.only, Object.keys(kinds) as Kind[], '--only'),
+    kinds: only.filter((word) => word in kinds) as Kind[],
+    parts: only.filter((word) => word in parts) as Part[],
+    isQuick: values.quick,
     measures: oneOf(values.measure, ['cpu', 'memory'] as const, '--measure'),
     rounds: whole(values.rounds, values.quick ? 3 : 7, '--rounds'),
     calls: whole(values.calls, values.quick ? 500 : 1000, '--calls'),

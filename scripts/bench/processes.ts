@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { kinds, type Kind } from './options.js'
+import { kinds as servers, type Kind, type Options } from './options.js'
 import type { Services } from './services-process.js'
 import { Worker } from './worker.js'
 
@@ -17,10 +17,10 @@ export class Processes {
     this.#profileDir = profileDir
   }
 
-  static async start(all: readonly Kind[], profileDir: string | undefined): Promise<Processes> {
+  static async start({ kinds, parts, profileDir }: Options): Promise<Processes> {
     const workers: Worker[] = []
     let services: Services | undefined
-    if (all.includes('d')) {
+    if (kinds.includes('d') || parts.some((part) => part !== 'journal')) {
       const worker = await Worker.start('./services-process.js', [], [])
       workers.push(worker)
       services = (await worker.ask('services')) as Services
@@ -32,7 +32,7 @@ export class Processes {
 
   async startServer(kind: Kind): Promise<MeasuredServer> {
     const { databaseUrl = '', redisUrl = '', dataDir = '' } = this.services ?? {}
-    const { name } = kinds[kind]
+    const { name } = servers[kind]
     const profiler =
       this.#profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${this.#profileDir}`]
     const worker = await Worker.start(

@@ -1,5 +1,6 @@
 import { kinds, type Kind } from './options.js'
 import type { CpuResult, MemoryResult, Results } from './measure.js'
+import { table } from './table.js'
 
 /** What a release must reach: shares of the `esl` package's CPU, measured in the same run, and bytes. */
 export const targets = {
@@ -65,18 +66,4 @@ function verdict(
 ): string {
   if (value === undefined || target === undefined) return ''
   return `${show(target)} ${value <= target ? 'met' : 'MISSED'}`
-}
-
-/** The first column to the left, numbers to the right. */
-function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = heads.map((head, column) =>
-    Math.max(head.length, ...rows.map((row) => row[column]?.length ?? 0)),
-  )
-  const line = (cells: readonly string[]): string =>
-    cells
-      .map((cell, column) =>
-        column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
-      )
-      .join('  ')
-  return [line(heads), widths.map((width) => '─'.repeat(width)).join('  '), ...rows.map(line)].join('\n')
 }

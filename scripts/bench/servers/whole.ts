@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { destination } from 'pino'
 import { loadConfig } from '../../../src/config.js'
 import { openLog } from '../../../src/log.js'
@@ -18,9 +21,13 @@ export async function startWhole(
     level: config.logLevel,
     console: destination({ dest: logFile, sync: false }),
   })
-  const server = await startServer({ config, log: logger, databaseUrl, redisUrl })
+  const dataDir = await mkdtemp(join(tmpdir(), 'linger-bench-'))
+  const server = await startServer({ config, log: logger, databaseUrl, redisUrl, dataDir })
   return {
     port: Number(server.eslAddress.replace(/.*:/, '')),
-    close: () => server.close({ deadlineMs: 1000 }),
+    close: async () => {
+      await server.close({ deadlineMs: 1000 })
+      await rm(dataDir, { recursive: true, force: true })
+    },
   }
 }

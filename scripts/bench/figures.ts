@@ -1,0 +1,35 @@
+import { measureAuthorise, type AuthoriseResult } from './authorise.js'
+import { measureCommits, type CommitsResult } from './commits.js'
+import { measureJournal, type JournalResult } from './journal.js'
+import { withDatabase } from './database.js'
+import type { Options } from './options.js'
+import { measureTariff, type TariffResult } from './tariff.js'
+
+/** What was measured apart from the servers. */
+export interface Figures {
+  readonly journal?: JournalResult
+  readonly commits?: CommitsResult
+  readonly authorise?: AuthoriseResult
+  readonly tariff?: TariffResult
+}
+
+/** One after the other: each has the machine to itself. */
+export async function measureFigures(
+  { parts, isQuick }: Options,
+  serverUrl: string | undefined,
+  progress: (text: string) => void,
+): Promise<Figures> {
+  const rounds = isQuick ? 1 : 5
+  const records = isQuick ? 10_000 : 20_000
+  const figures: { -readonly [Name in keyof Figures]: Figures[Name] } = {}
+  if (parts.includes('journal'))
+    figures.journal = await measureJournal({ records: 2 * records, rounds }, progress)
+  if (serverUrl === undefined) return figures
+  if (parts.includes('commits'))
+    figures.commits = await measureCommits(serverUrl, { records, rounds }, progress)
+  if (parts.includes('authorise'))
+    figures.authorise = await measureAuthorise(serverUrl, { seconds: isQuick ? 2 : 5, rounds }, progress)
+  if (parts.includes('tariff'))
+    figures.tariff = await withDatabase(serverUrl, (url) => measureTariff(url, progress))
+  return figures
+}
