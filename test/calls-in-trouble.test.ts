@@ -11,6 +11,9 @@ import type { Call, CallOptions } from './support/switch/call.js'
 
 /** Calls when something else fails: each story with a server of its own. */
 
+// They wait for time-outs more than they work.
+t.jobs = 3
+
 const sw = new SimulatedSwitch()
 t.teardown(() => {
   sw.destroy()
