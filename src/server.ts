@@ -62,7 +62,7 @@ const reserveBytesPerCall = 4096
 export async function startServer(options: ServerOptions): Promise<Server> {
   const { config, log, databaseUrl, redisUrl, dataDir } = options
   const pool = openPool(databaseUrl, { max: 4, log })
-  const commitPool = openPool(databaseUrl, { max: 2, lockTimeoutMs: 500, log })
+  const commitPool = openPool(databaseUrl, { max: 4, lockTimeoutMs: 500, log })
   // A call that waits to be dialled must not wait for records, nor either for an admin's slow question.
   const creditPool = openPool(databaseUrl, { max: 8, log })
   const adminPool = openPool(databaseUrl, { max: 6, log })

@@ -86,8 +86,8 @@ SELECT true AS is_new, entered.*, booked.* FROM entered, booked
 UNION ALL
 SELECT false, known.*, NULL, NULL, false, NULL FROM known`
 
-interface LineRow {
-  readonly is_new: boolean
+/** A row of the table as PostgreSQL gives it. */
+export interface LedgerRow {
   readonly id: string
   readonly kind: string
   readonly amount: string
@@ -95,6 +95,10 @@ interface LineRow {
   readonly description: string
   readonly call_uuid: string | null
   readonly created_at: Date
+}
+
+interface BookedRow extends LedgerRow {
+  readonly is_new: boolean
   readonly low_balance: string
   readonly currency: string
   readonly is_low_news: boolean
@@ -131,12 +135,12 @@ export async function book(
     )
   }
   if (row.is_low_news) onLowBalance?.(lowBalance({ ...row, tenant_id: tenant, balance: row.balance_after }))
-  return { line: lineOf(tenant, row), isNew: row.is_new }
+  return { line: ledgerLine(tenant, row), isNew: row.is_new }
 }
 
-async function bookOnce(pool: pg.Pool, values: (string | null)[]): Promise<LineRow | undefined> {
+async function bookOnce(pool: pg.Pool, values: (string | null)[]): Promise<BookedRow | undefined> {
   try {
-    const { rows } = await pool.query<LineRow>(bookStatement, values)
+    const { rows } = await pool.query<BookedRow>(bookStatement, values)
     return rows[0]
   } catch (error) {
     // Numeric value out of range.
@@ -155,7 +159,7 @@ function checkBooking({ tenant, kind, amount, description, idempotencyKey, callU
     throw new LedgerError('invalid', 'a text holds the character NUL')
 }
 
-function lineOf(tenant: string, row: LineRow): LedgerLine {
+export function ledgerLine(tenant: string, row: LedgerRow): LedgerLine {
   return {
     id: row.id,
     tenant,

@@ -1,9 +1,8 @@
 import type pg from 'pg'
 
-import { formatMoney, parseMoney } from '../billing/money.js'
 import { hasNul } from './database.js'
 import { CursorError } from './errors.js'
-import type { LedgerLine } from './ledger.js'
+import { ledgerLine, type LedgerLine, type LedgerRow } from './ledger.js'
 
 /** What a ledger line may be; `debit` is the cost of a call. */
 export const transactionKinds = ['topup', 'debit', 'refund', 'adjustment'] as const
@@ -30,15 +29,9 @@ export interface TransactionPage {
   readonly next: string | null
 }
 
-interface TransactionRow {
-  readonly id: string
+interface TransactionRow extends LedgerRow {
   readonly kind: TransactionKind
-  readonly amount: string
-  readonly balance_after: string
-  readonly description: string
-  readonly call_uuid: string | null
   readonly idempotency_key: string | null
-  readonly created_at: Date
 }
 
 /**
@@ -79,7 +72,11 @@ export async function listTransactions(
     parameters,
   )
   if (rows.length === 0 && !(await isTenant(pool, tenant))) return undefined
-  const items = rows.slice(0, query.limit).map((row) => transactionOf(tenant, row))
+  const items = rows.slice(0, query.limit).map((row) => ({
+    ...ledgerLine(tenant, row),
+    kind: row.kind,
+    idempotencyKey: row.idempotency_key,
+  }))
   const last = items.at(-1)
   return { items, next: last && rows.length > items.length ? makeCursor(last.id) : null }
 }
@@ -87,20 +84,6 @@ export async function listTransactions(
 async function isTenant(pool: pg.Pool, id: string): Promise<boolean> {
   const { rowCount } = await pool.query('SELECT FROM tenants WHERE id = $1', [id])
   return rowCount === 1
-}
-
-function transactionOf(tenant: string, row: TransactionRow): Transaction {
-  return {
-    id: row.id,
-    tenant,
-    kind: row.kind,
-    amount: formatMoney(parseMoney(row.amount)),
-    balanceAfter: formatMoney(parseMoney(row.balance_after)),
-    description: row.description,
-    callUuid: row.call_uuid,
-    idempotencyKey: row.idempotency_key,
-    createdAt: row.created_at,
-  }
 }
 
 /** The id of a page's last line. */
