@@ -35,7 +35,13 @@ export function normalNumber(number: string, country: Country): string {
  * international ones: `84` stays `84`.
  */
 export function normalPrefix(prefix: string, country: Country): string {
-  return internationalDigits(prefix, country)
+  let normal = internationalDigits(prefix, country)
+  // Of digits that no plan has (ten zeros in Vietnam) one more is stripped each time: the last form is the normal one.
+  for (;;) {
+    const again = internationalDigits(normal, country)
+    if (again.length >= normal.length) return normal
+    normal = again
+  }
 }
 
 function internationalDigits(digits: string, country: Country): string {
