@@ -1,5 +1,5 @@
-import { memoryUsage, cpuUsage } from 'node:process'
-import { setTimeout as delay } from 'node:timers/promises'
+import { cpuUsage } from 'node:process'
+import { collectedMemory } from './memory.js'
 import { answer } from './worker.js'
 import { startBare } from './servers/bare.js'
 import { startEslPackage } from './servers/esl-package.js'
@@ -31,20 +31,7 @@ answer(
       const { user, system } = cpuUsage()
       return user + system
     },
-    memory,
+    memory: collectedMemory,
   },
   () => server.close(),
 )
-
-/** Bytes in memory when nothing is left to collect. */
-async function memory(): Promise<{ rss: number; heap: number; external: number }> {
-  const { gc } = globalThis
-  if (gc === undefined) throw new Error('needs --expose-gc')
-  // What one collection frees (a socket's handle, a finalizer's object) the next one sees as garbage.
-  for (let round = 0; round < 4; round++) {
-    gc()
-    await delay(100)
-  }
-  const { rss, heapUsed, external } = memoryUsage()
-  return { rss, heap: heapUsed, external }
-}

@@ -1,10 +1,10 @@
-import { memoryUsage } from 'node:process'
-import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { pino } from 'pino'
 import { Catalog } from '../../src/store/catalog.js'
 import { moneyUnit } from '../../src/billing/money.js'
 import { openPool } from '../../src/store/database.js'
 import { seededRandom } from '../../test/support/switch/random.js'
+import { collectedMemory, type Memory } from './memory.js'
 import { rateCount, ratedNumber, rates, unratedNumber } from './tariff-rates.js'
 import { answer } from './worker.js'
 
@@ -48,17 +48,17 @@ async function read(): Promise<DeckRead> {
   // A connection and the code for it are there anyway, and so is, in a process that has worked, V8's young generation.
   await pool.query('SELECT')
   growYoungGeneration()
-  const before = await memory()
+  const before = await collectedMemory()
   const began = performance.now()
   catalog = await Catalog.load(pool, { log: pino({ level: 'silent' }) })
   const readSeconds = (performance.now() - began) / 1000
-  const after = await memory()
-  const megabytes = (part: 'rss' | 'heap' | 'buffers') => (after[part] - before[part]) / 1e6
+  const after = await collectedMemory()
+  const megabytes = (part: keyof Memory) => (after[part] - before[part]) / 1e6
   return {
     readSeconds,
     rssMegabytes: megabytes('rss'),
     heapMegabytes: megabytes('heap'),
-    bufferMegabytes: megabytes('buffers'),
+    bufferMegabytes: megabytes('external'),
   }
 }
 
@@ -157,16 +157,4 @@ function medianNs(round: () => void): number {
     return ((performance.now() - began) * 1e6) / numbersARound
   })
   return times.sort((a, b) => a - b)[roundsMeasured >> 1] ?? NaN
-}
-
-async function memory(): Promise<{ rss: number; heap: number; buffers: number }> {
-  const { gc } = globalThis
-  if (gc === undefined) throw new Error('needs --expose-gc')
-  // What one collection frees the next one sees as garbage.
-  for (let round = 0; round < 4; round++) {
-    gc()
-    await delay(100)
-  }
-  const { rss, heapUsed, external } = memoryUsage()
-  return { rss, heap: heapUsed, buffers: external }
 }
