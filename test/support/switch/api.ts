@@ -1,4 +1,5 @@
 import { causeNamed } from './causes.js'
+import { showChannels } from './channel-list.js'
 import type { CallClock } from './clock.js'
 import { finishRecording, startRecording } from './media.js'
 import type { Leg } from './legs.js'
@@ -8,7 +9,7 @@ import { templates } from './templates.js'
 
 interface ApiContext {
   readonly sw: SimulatedSwitch
-  /** Of the call whose socket asks; without one, that of the call that is named. */
+  /** Of the call whose socket asks; of one that is no call's, the switch's own. */
   readonly clock: CallClock
 }
 
@@ -33,6 +34,8 @@ const commands: ReadonlyMap<string, ApiCommand> = new Map<string, ApiCommand>([
   ['sched_api', scheduleApi],
   ['sched_del', ({ sw }, [name = '']) => `+OK Deleted: ${sw.scheduler.remove(name)}\n`],
   ['sched_hangup', scheduleHangup],
+  ['originate', originate],
+  ['show', show],
   ['uuid_exists', ({ sw }, [uuid = '']) => String(sw.legs.has(uuid))],
   [
     'uuid_break',
@@ -66,6 +69,11 @@ export function runApi(sw: SimulatedSwitch, clock: CallClock, text: string): str
   return command({ sw, clock }, words, words.join(' '))
 }
 
+/** The legs whose uuids are among the words of a command. */
+export function legsNamed(sw: SimulatedSwitch, words: readonly string[]): Leg[] {
+  return words.flatMap((word) => sw.legs.get(word) ?? [])
+}
+
 function ofLeg(command: LegCommand): ApiCommand {
   return (context, [uuid = '', ...words]) => {
     const leg = context.sw.legs.get(uuid)
@@ -73,21 +81,20 @@ function ofLeg(command: LegCommand): ApiCommand {
   }
 }
 
-/** `+SECONDS GROUP COMMAND …` */
-function scheduleApi(
-  { sw, clock }: ApiContext,
-  [time = '', group = '', ...command]: readonly string[],
-): string {
+/** `+SECONDS GROUP COMMAND …` or `EPOCH GROUP COMMAND …`, by the clock of the call that the command names. */
+function scheduleApi(context: ApiContext, [time = '', group = '', ...command]: readonly string[]): string {
+  const { sw } = context
+  const clock = legsNamed(sw, command)[0]?.clock ?? context.clock
   const seconds = Number(time.replace(/[+@]/g, ''))
   const us = time.startsWith('+') ? scheduledTime(clock.now, seconds) : seconds * 1e6
   const id = sw.scheduler.add(clock, us, group, () => void runApi(sw, clock, command.join(' ')))
   return `+OK Added: ${id}\n`
 }
 
-function scheduleHangup({ sw, clock }: ApiContext, [time = '', uuid = '', cause]: readonly string[]): string {
+function scheduleHangup({ sw }: ApiContext, [time = '', uuid = '', cause]: readonly string[]): string {
   const leg = sw.legs.get(uuid)
   if (leg === undefined) return '-ERR No such channel!\n'
-  sw.scheduleHangup(clock, leg, time, cause ?? '')
+  sw.scheduleHangup(leg.clock, leg, time, cause ?? '')
   return '+OK\n'
 }
 
@@ -105,10 +112,21 @@ function applicationOf(path: string): { application: string; argument: string } 
     : { application, argument: argument ?? '' }
 }
 
-function dump(leg: Leg): string {
-  const { session } = leg
-  if (session === undefined) return '-ERR No such channel!\n'
-  return `${session.sw.events.channelData(session.channel, session.clock.now, []).plainHeaders()}\n`
+/** `UUID [plain|json]` */
+function dump({ channel, clock }: Leg, [format]: readonly string[], { sw }: ApiContext): string {
+  const data = sw.events.channelData(channel, clock.now, [])
+  return format === 'json' ? data.json() : `${data.plainHeaders()}\n`
+}
+
+/** No phone is registered here, and nothing else is dialled for nobody's call. */
+function originate(_: ApiContext, [target = '']: readonly string[]): string {
+  const endpoint = target.replace(/^(\{.*\}|\[.*\])/, '')
+  return endpoint.startsWith('user/') ? '-ERR SUBSCRIBER_ABSENT\n' : '-ERR DESTINATION_OUT_OF_ORDER\n'
+}
+
+function show({ sw }: ApiContext, [what, ...format]: readonly string[]): string {
+  if (what !== 'channels') return `-USAGE: channels [count|as json]\n`
+  return showChannels(sw.listed, format.join(' '))
 }
 
 /** A recording of a relative path is not found again when it is to be stopped (recording `while-bridged`). */

@@ -1,8 +1,8 @@
-import { calledLegChannel } from './called-channel.js'
+import { transferredChannel } from './called-channel.js'
 import type { Timer } from './clock.js'
 import { parseDialString } from './dial-string.js'
 import { Header, type HeaderValue } from './headers.js'
-import type { CalledLeg } from './legs.js'
+import type { CalledLeg } from './called-leg.js'
 import { answerChannel } from './media.js'
 import { causesOf, noteFailure, originate, presentCallee } from './originate.js'
 import type { Session } from './session.js'
@@ -48,7 +48,9 @@ async function talk(session: Session, leg: CalledLeg): Promise<void> {
   })
   session.bridgedLeg = leg
   const timers = partyTimers(session, leg)
-  while (leg.isUp && session.isReady) await session.waitInterruptibly(undefined, ['leg'])
+  // Looked at again after each message: the leg may have ended while a prompt played into the talk.
+  while (leg.isUp && session.isReady)
+    if ((await session.wait(['leg', 'message', 'break'])) === 'message') await session.processMessages()
   for (const timer of timers) timer.cancel()
   session.bridgedLeg = undefined
   noteEnd(session, leg)
@@ -74,6 +76,8 @@ function connect(session: Session, leg: CalledLeg, causes: HeaderValue): void {
   channel.callState = 'ACTIVE'
   channel.profile.update({ bridged: clock.now })
   channel.showOtherLeg(leg.profile)
+  leg.bridged()
+  session.answeredLegs.push(leg)
 }
 
 /** What the two parties are scripted to do while they talk; the called one's own hangup is the leg's. */
@@ -121,7 +125,7 @@ function referByCaller(session: Session, leg: CalledLeg, to: string): void {
     endpoint_disposition: 'BLIND_TRANSFER',
   })
   const target = { destination: to, context: session.channel.profile.fields.context }
-  session.call.goOnAs(calledLegChannel(session, leg, target), target)
+  session.call.goOnAs(transferredChannel(session, leg, target), target)
   session.clock.after(frameMs, 'follow', () => {
     leg.leave()
   })
@@ -131,6 +135,7 @@ function noteEnd(session: Session, leg: CalledLeg): void {
   const { variables, hangupCause } = session.channel
   variables.unset('bridge_to')
   if (leg.hasLeft) return
+  if (leg.isUp && leg.outlivesCaller) return
   if (leg.isUp) leg.end(hangupCause ?? 'NORMAL_CLEARING')
   else {
     if (leg.hasHungUp) variables.set('sip_hangup_phrase', 'OK')

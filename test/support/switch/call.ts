@@ -1,18 +1,17 @@
-import { randomUUID } from 'node:crypto'
-
 import { q850Of } from './causes.js'
-import { Channel } from './channel.js'
+import { callerChannel } from './caller-channel.js'
+import type { Channel } from './channel.js'
 import { CallClock, type Speed } from './clock.js'
 import type { ServerCommand } from './command-parser.js'
 import type { Action, Destination } from './dialplan.js'
 import type { FiredEvent } from './events.js'
 import type { FarEnd, FarEndChoice } from './far-end.js'
-import { Variables } from './variables.js'
-import type { CalledLeg, LegOutcome } from './legs.js'
+import type { CalledLeg } from './called-leg.js'
+import type { LegOutcome } from './legs.js'
 import type { Listener } from './listener.js'
-import { Session, type HangupParty, type TransferTarget } from './session.js'
+import type { HangupParty, TransferTarget } from './messages.js'
+import { Session } from './session.js'
 import type { SimulatedSwitch } from './switch.js'
-import { templates } from './templates.js'
 
 export interface CallOptions {
   /** Where the dialplan's `socket` goes; several hosts are tried in turn. */
@@ -92,11 +91,13 @@ export class Call {
   readonly session: Session
   readonly listeners: Listener[] = []
   readonly expansions: string[] = []
+  /** Whether the switch died with it: nothing of it is told any more. */
+  isDead = false
   /** Sockets that are being opened. */
   openingCount = 0
   /** When CHANNEL_HANGUP_COMPLETE has been fired. */
   readonly hungUp: Promise<void>
-  /** When moreover every socket is closed. */
+  /** When moreover every socket is closed, and every leg that it dialled is over. */
   readonly ended: Promise<CallOutcome>
   readonly #legs: CalledLeg[] = []
   readonly #following: Promise<void>[] = []
@@ -111,6 +112,7 @@ export class Call {
     const { speed = 'instant', settleMs = defaultSettleMs } = options
     this.clock = new CallClock(sw.nowUs(), speed, settleMs)
     this.session = new Session(this, callerChannel(sw, options, this.clock.now))
+    this.session.announce()
     if (options.callerHangsUpAfterMs !== undefined)
       this.clock.after(options.callerHangsUpAfterMs, 'script', () => {
         this.#callerHangsUp()
@@ -140,6 +142,11 @@ export class Call {
     return this.options.promptMs ?? defaultPromptMs
   }
 
+  /** The legs that it has dialled, in order. */
+  get legs(): readonly CalledLeg[] {
+    return this.#legs
+  }
+
   /** The caller hangs up now. @param cause unless it is NORMAL_CLEARING, or ORIGINATOR_CANCEL before an answer */
   hangup(cause?: string): void {
     this.clock.sync()
@@ -167,7 +174,9 @@ export class Call {
 
   /** Cuts the call off without a word, as a switch that dies: nothing more is fired, sockets break. */
   destroy(): void {
+    this.isDead = true
     this.clock.close()
+    for (const leg of [this.session, ...this.#legs]) this.sw.removeLeg(leg)
     for (const listener of this.listeners) listener.destroy()
   }
 
@@ -227,6 +236,7 @@ export class Call {
   async #end(): Promise<CallOutcome> {
     await this.hungUp
     await Promise.all(this.#following)
+    await Promise.all(this.#legs.map((leg) => leg.over))
     if (this.listeners.some((listener) => !listener.isClosed))
       await new Promise<void>((resolve) => {
         this.#onAllClosed = resolve
@@ -259,37 +269,4 @@ export class Call {
       variable: (name) => channel.variable(name),
     }
   }
-}
-
-function callerChannel(sw: SimulatedSwitch, options: CallOptions, now: number): Channel {
-  const { caller, callerName = caller, called, profile = 'internal' } = options
-  const uuid = randomUUID()
-  const sessionId = sw.nextSessionId()
-  const slots = { uuid, caller, callerName, called, sofiaProfile: profile, sessionId, sipId: sessionId }
-  const variables = new Variables(templates().callerLeg({ ...slots, created: now.toString() }))
-  variables.setAll(options.variables ?? {})
-  return new Channel(
-    {
-      direction: 'inbound',
-      logicalDirection: 'inbound',
-      username: caller,
-      callerIdName: callerName,
-      callerIdNumber: caller,
-      origCallerIdName: callerName,
-      origCallerIdNumber: caller,
-      ani: caller,
-      destination: called,
-      uuid,
-      context: options.context ?? 'public',
-      channelName: `sofia/${profile}/${caller}@127.0.0.1:5071`,
-      index: 1,
-      profileCreated: now,
-      created: now,
-      answered: 0,
-      progress: 0,
-      hungUp: 0,
-      bridged: 0,
-    },
-    variables,
-  )
 }

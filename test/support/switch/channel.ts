@@ -3,13 +3,23 @@ import { Profile, type ProfileFields } from './profile.js'
 import { templates } from './templates.js'
 import type { Variables } from './variables.js'
 
-export type ChannelState = 'CS_ROUTING' | 'CS_EXECUTE' | 'CS_HANGUP' | 'CS_REPORTING'
+export type ChannelState =
+  | 'CS_INIT'
+  | 'CS_ROUTING'
+  | 'CS_EXECUTE'
+  | 'CS_EXCHANGE_MEDIA'
+  | 'CS_CONSUME_MEDIA'
+  | 'CS_HANGUP'
+  | 'CS_REPORTING'
 export type AnswerState = 'ringing' | 'answered' | 'hangup'
-export type CallState = 'RINGING' | 'ACTIVE' | 'HANGUP'
+export type CallState = 'DOWN' | 'RINGING' | 'ACTIVE' | 'HANGUP'
 
 const stateNumbers: Readonly<Record<ChannelState, number>> = {
+  CS_INIT: 1,
   CS_ROUTING: 2,
   CS_EXECUTE: 4,
+  CS_EXCHANGE_MEDIA: 5,
+  CS_CONSUME_MEDIA: 7,
   CS_HANGUP: 10,
   CS_REPORTING: 11,
 }
@@ -34,7 +44,12 @@ const identityNames = {
   uuid: headerName('Unique-ID'),
   callUuid: headerName('Channel-Call-UUID'),
 }
-const hitDialplan = new Header('Channel-HIT-Dialplan', 'true')
+
+/** What distinguishes a leg that was dialled from one that came in. */
+export interface DialledChannel {
+  /** The leg that dialled it. */
+  readonly callUuid: string
+}
 
 /** One leg as FreeSWITCH shows it: state, parties, times, variables. Knows nothing of sockets or of time. */
 export class Channel {
@@ -49,13 +64,21 @@ export class Channel {
   callState: CallState
   answerState: AnswerState
   hangupCause: string | undefined
+  /** What it was for before it was transferred, the latest last. */
+  readonly earlierProfiles: ProfileFields[] = []
+  /** A leg that was dialled has none before its answer. */
+  hasCodecs: boolean
+  /** In the words of `call_uuid`. */
+  readonly callUuid: string
   readonly #identity: readonly Header[]
   #state: HeaderRun = noHeaders
   #stateKey = ''
   #otherLeg: HeaderRun = noHeaders
 
-  constructor(profile: ProfileFields, variables: Variables) {
+  constructor(profile: ProfileFields, variables: Variables, dialled?: DialledChannel) {
     this.uuid = profile.uuid
+    this.callUuid = dialled?.callUuid ?? profile.uuid
+    this.hasCodecs = dialled === undefined || profile.answered > 0
     this.name = profile.channelName
     this.profile = new Profile(profile)
     this.variables = variables
@@ -66,8 +89,8 @@ export class Channel {
       new Header(identityNames.uuid, this.uuid),
       constant('Call-Direction', profile.direction),
       constant('Presence-Call-Direction', profile.direction),
-      hitDialplan,
-      new Header(identityNames.callUuid, this.uuid),
+      constant('Channel-HIT-Dialplan', String(dialled === undefined)),
+      new Header(identityNames.callUuid, this.callUuid),
     ]
   }
 
@@ -130,8 +153,8 @@ export class Channel {
 
   /** From `Channel-State` to the codecs. */
   stateHeaders(): HeaderRun {
-    const { runningState, callState, state, answerState, hangupCause } = this
-    const key = `${runningState} ${callState} ${state} ${answerState}`
+    const { runningState, callState, state, answerState, hangupCause, hasCodecs } = this
+    const key = `${runningState} ${callState} ${state} ${answerState} ${hasCodecs}`
     if (key !== this.#stateKey) {
       this.#stateKey = key
       this.#state = new HeaderList([
@@ -141,7 +164,7 @@ export class Channel {
         ...this.#identity,
         constant('Answer-State', answerState),
         ...(hangupCause === undefined ? [] : [constant('Hangup-Cause', hangupCause)]),
-        ...codecHeaders,
+        ...(hasCodecs ? codecHeaders : []),
       ])
     }
     return this.#state
@@ -153,13 +176,14 @@ export class Channel {
   }
 
   /** @param profile of the leg that this one talks to, as it is now: of its end this one's events never tell */
-  showOtherLeg(profile: Profile | undefined): void {
+  showOtherLeg(profile: Profile | undefined, type: 'originator' | 'originatee' = 'originatee'): void {
     this.#otherLeg =
-      profile === undefined ? noHeaders : new HeaderList([otherType, ...profile.headers('Other-Leg')])
+      profile === undefined
+        ? noHeaders
+        : new HeaderList([constant('Other-Type', type), ...profile.headers('Other-Leg')])
   }
 }
 
-const otherType = new Header('Other-Type', 'originatee')
 const constants = new Map<string, Map<string, Header>>()
 
 /** One of the few states and causes that all channels share. */

@@ -4,6 +4,8 @@ export interface ServerCommand {
   readonly line: string
   /** The lines below, names in lower case; of one that is repeated the first. */
   readonly headers: ReadonlyMap<string, string>
+  /** The same as they were written, repetitions too. */
+  readonly written: readonly (readonly [name: string, value: string])[]
   readonly body: string | undefined
 }
 
@@ -30,17 +32,20 @@ export class CommandParser {
       if (end === null) return commands
       const [line = '', ...lines] = utf8(this.#rest.slice(begin, end.index)).split(/[\r\n]+/)
       const headers = new Map<string, string>()
-      for (const header of lines) {
-        const colon = header.indexOf(':')
-        const name = header.slice(0, colon).toLowerCase()
-        if (colon > 0 && !headers.has(name)) headers.set(name, header.slice(colon + 1).replace(/^ +/, ''))
-      }
+      const written = lines
+        .filter((header) => header.indexOf(':') > 0)
+        .map((header): [string, string] => {
+          const colon = header.indexOf(':')
+          return [header.slice(0, colon), header.slice(colon + 1).replace(/^ +/, '')]
+        })
+      for (const [name, value] of written)
+        if (!headers.has(name.toLowerCase())) headers.set(name.toLowerCase(), value)
       const bodyStart = end.index + end[0].length
       const length = Math.max(0, Number.parseInt(headers.get('content-length') ?? '0', 10) || 0)
       if (this.#rest.length < bodyStart + length) return commands
       const body = length > 0 ? utf8(this.#rest.slice(bodyStart, bodyStart + length)) : undefined
       this.#rest = this.#rest.slice(bodyStart + length)
-      commands.push({ line, headers, body })
+      commands.push({ line, headers, written, body })
     }
   }
 }

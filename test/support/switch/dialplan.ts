@@ -13,16 +13,41 @@ export type Action =
   | { readonly socket: readonly Destination[]; readonly guardSeconds?: number }
   | { readonly application: string; readonly argument?: string }
 
-/** Runs actions until one of them, or somebody else, ends or transfers the call. */
-export async function performActions(session: Session, actions: readonly Action[]): Promise<void> {
-  for (const action of actions) {
+/** One application as the dialplan's XML has it. */
+export interface PlannedApplication {
+  readonly name: string
+  readonly argument: string
+}
+
+/** Runs a dialplan until it, or somebody else, ends or transfers the call. */
+export async function perform(session: Session, plan: readonly PlannedApplication[]): Promise<void> {
+  for (const { name, argument } of plan) {
     if (!session.isReady) return
-    if ('socket' in action) {
-      if (action.guardSeconds !== undefined)
-        await session.execute('sched_hangup', `+${action.guardSeconds} ${guardCause}`)
-      await session.execute('socket', `${action.socket.map(written).join('|')} async full`)
-    } else await session.execute(action.application, action.argument ?? '')
+    await session.execute(name, argument)
   }
+}
+
+/** Actions as the applications that they are. */
+export function applicationsOf(actions: readonly Action[]): PlannedApplication[] {
+  return actions.flatMap((action): PlannedApplication[] => {
+    if ('application' in action) return [{ name: action.application, argument: action.argument ?? '' }]
+    const socket = { name: 'socket', argument: `${action.socket.map(written).join('|')} async full` }
+    if (action.guardSeconds === undefined) return [socket]
+    return [{ name: 'sched_hangup', argument: `+${action.guardSeconds} ${guardCause}` }, socket]
+  })
+}
+
+/**
+ * The actions of a dialplan's XML (`dialplan/linger.xml`), its sockets led elsewhere.
+ *
+ * @param to where each `socket` of it goes
+ */
+export function actionsIn(xml: string, to: readonly Destination[]): Action[] {
+  const withoutComments = xml.replace(/<!--.*?-->/gs, '')
+  return [...withoutComments.matchAll(/<action application="([^"]*)"(?: data="([^"]*)")?\/>/g)].map(
+    ([, application = '', argument = '']): Action =>
+      application === 'socket' ? { socket: to } : { application, argument },
+  )
 }
 
 const guardCause = 'NORMAL_TEMPORARY_FAILURE'

@@ -1,8 +1,10 @@
+import { callerDocument } from './cdr-document.js'
 import type { Channel } from './channel.js'
-import { setFinalVariables, type CallHistory } from './final-variables.js'
+import { setFinalVariables, type LegHistory } from './final-variables.js'
 import { Header } from './headers.js'
 import { finishRecording } from './media.js'
-import type { HangupParty, Session } from './session.js'
+import type { HangupParty } from './messages.js'
+import type { Session } from './session.js'
 
 /** What a hangup writes on the channel before CHANNEL_HANGUP is fired. */
 export function markHungUp(channel: Channel, cause: string, by: HangupParty): void {
@@ -28,7 +30,7 @@ export function markHungUp(channel: Channel, cause: string, by: HangupParty): vo
 }
 
 /** From the thread's end to CHANNEL_HANGUP_COMPLETE. */
-export async function endChannel(session: Session, history: CallHistory): Promise<void> {
+export async function endChannel(session: Session, history: LegHistory): Promise<void> {
   const { channel, clock } = session
   channel.runningState = 'CS_HANGUP'
   session.fire('CHANNEL_STATE')
@@ -48,13 +50,18 @@ export async function endChannel(session: Session, history: CallHistory): Promis
     channel.variables.set('sip_hangup_disposition', channel.isAnswered ? 'send_bye' : 'send_refuse')
   finishRecording(session)
   setFinalVariables(channel, history)
-  session.sw.legs.delete(session.uuid)
+  session.sw.hideLeg(session)
   for (const listener of session.listeners) listener.channelDown('beforeFinal')
   // mod_json_cdr posts its record first, and a slow receiver delays the event.
+  const { jsonCdr } = session.sw
+  const isCaller = channel.profile.fields.direction === 'inbound'
+  if (jsonCdr !== undefined && (isCaller || jsonCdr.logsCalledLegs))
+    await jsonCdr.report(channel, callerDocument(session, history), clock)
   const delayMs = session.call.options.finalEventDelayMs ?? 0
   if (delayMs > 0) await new Promise<void>((resolve) => clock.after(delayMs, 'follow', resolve))
   session.fire('CHANNEL_HANGUP_COMPLETE', {
     before: [new Header('Hangup-Cause', channel.hangupCause ?? '')],
   })
+  session.sw.removeLeg(session)
   for (const listener of session.listeners) listener.channelDown('afterFinal')
 }

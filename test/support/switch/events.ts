@@ -53,6 +53,14 @@ export class FiredEvent {
     return this.#runs.map((run) => run.encoded('plain').text).join('')
   }
 
+  /** As `uuid_dump UUID json` and a JSON event's body show it. */
+  json(): string {
+    return `{${this.#runs
+      .map((run) => run.encoded('json').text)
+      .join('')
+      .slice(1)}}`
+  }
+
   #encode(format: EventFormat): readonly Encoded[] {
     const { body } = this
     const pieces = this.#runs.map((run) => run.encoded(format))

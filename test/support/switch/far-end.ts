@@ -18,6 +18,8 @@ export interface FarEnd {
   readonly callerCancelsAfterMs?: number
   /** BYE, so that the called leg ends so long after its answer (the switch ends it a frame after the caller's). */
   readonly callerHangsUpAfterMs?: number
+  /** It goes on talking when the caller hangs up, until its own end. */
+  readonly outlivesCaller?: boolean
   /** REFER so long after the answer: this side transfers the other one. */
   readonly refers?: { readonly by: 'caller' | 'called'; readonly afterMs: number; readonly to: string }
 }

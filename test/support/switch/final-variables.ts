@@ -3,15 +3,22 @@ import { q850Of } from './causes.js'
 import { stampOf } from './events.js'
 import { templates } from './templates.js'
 
-/** What else a call has been when it ends. */
-export interface CallHistory {
+/** An application that a channel began. */
+export interface ExecutedApplication {
+  readonly name: string
+  readonly argument: string
+  /** µs */
+  readonly at: number
+}
+
+/** What else a leg has been when it ends. */
+export interface LegHistory {
   readonly digits: string
-  readonly lastApplication: string
-  readonly lastArgument: string
+  readonly applications: readonly ExecutedApplication[]
 }
 
 /** The variables that only CHANNEL_HANGUP_COMPLETE carries: causes, times, durations, audio statistics. */
-export function setFinalVariables(channel: Channel, history: CallHistory): void {
+export function setFinalVariables(channel: Channel, history: LegHistory): void {
   const { variables } = channel
   const { fields } = channel.profile
   const cause = channel.hangupCause ?? ''
@@ -39,9 +46,10 @@ export function setFinalVariables(channel: Channel, history: CallHistory): void 
   setEpochs('progress', fields.progress)
   setEpochs('progress_media', 0)
   setEpochs('end', fields.hungUp)
+  const last = history.applications.at(-1)
   variables.setAll({
-    last_app: history.lastApplication,
-    last_arg: history.lastArgument,
+    last_app: last?.name,
+    last_arg: last?.argument,
     caller_id: `"${fields.callerIdName}" <${fields.callerIdNumber}>`,
   })
   setDurations(channel)

@@ -98,7 +98,8 @@ function jsonValue(value: HeaderValue): string {
   return typeof value === 'string' && !jsonEscaped.test(value) ? `"${value}"` : JSON.stringify(value)
 }
 
-function joined(value: HeaderValue): string {
+/** As one text: FreeSWITCH's `ARRAY::` if there are several. */
+export function joined(value: HeaderValue): string {
   return typeof value === 'string' ? value : `ARRAY::${value.join('|:')}`
 }
 

@@ -2,7 +2,8 @@ import { dialStatusOf } from './causes.js'
 import type { Timer } from './clock.js'
 import type { DialledLeg, DialPlan } from './dial-string.js'
 import type { HeaderValue } from './headers.js'
-import { CalledLeg, outboundCallName } from './legs.js'
+import { outboundCallName } from './called-channel.js'
+import { CalledLeg } from './called-leg.js'
 import type { Session } from './session.js'
 import { frameMs } from './thread.js'
 
@@ -38,14 +39,13 @@ function newLeg(session: Session, dialled: DialledLeg): CalledLeg {
   const leg = new CalledLeg(session, dialled, session.call.farEndOf(dialled.dialString), (change) => {
     if (change === 'rings') passRinging(session, leg)
     else if (change === 'ends') {
-      if (session.sw.legs.get(leg.uuid) === leg) session.sw.legs.delete(leg.uuid)
       session.signal('leg')
     } else {
       executeOnAnswer(session, leg)
       session.signal('leg')
     }
   })
-  session.sw.legs.set(leg.uuid, leg)
+  session.sw.addLeg(leg)
   session.call.noteLeg(leg)
   return leg
 }

@@ -18,8 +18,8 @@ export interface ProfileFields {
   context: string
   rdnis?: string
   channelName: string
-  /** How many profiles the leg has had; the other leg's is not shown. */
-  index?: number
+  /** How many profiles the leg has had. */
+  index: number
   profileCreated: number
   created: number
   answered: number
@@ -93,7 +93,9 @@ const places = new Map<string, readonly Place[]>()
 function placesOf(prefix: string): readonly Place[] {
   let list = places.get(prefix)
   if (list === undefined) {
-    list = layout.map(([suffix, field]) => {
+    // FreeSWITCH does not show that of the other leg.
+    const shown = layout.filter(([, field]) => prefix !== 'Other-Leg' || field !== 'index')
+    list = shown.map(([suffix, field]) => {
       const name = headerName(`${prefix}-${suffix}`)
       return { name, field, standing: new Header(name, constants.get(suffix) ?? '0') }
     })

@@ -38,6 +38,28 @@ export function readTranscript(name: string): RecordedStep[] {
   return steps
 }
 
+/** A request that FreeSWITCH posted. */
+export interface PostedRequest {
+  /** `POST /freeswitch/cdr?uuid=… HTTP/1.1` */
+  readonly line: string
+  /** Names in lower case. */
+  readonly headers: ReadonlyMap<string, string>
+  readonly body: string
+}
+
+/** @param name a request in test/recordings/http, without `.txt` */
+export function readPosted(name: string): PostedRequest {
+  const file = new URL(`../../../../test/recordings/http/${name}.txt`, import.meta.url)
+  const text = readFileSync(file, 'utf8')
+  const blank = text.indexOf('\n\n')
+  const [line = '', ...lines] = text.slice(0, blank).split('\n')
+  const headers = lines.map((header): [string, string] => {
+    const colon = header.indexOf(': ')
+    return [header.slice(0, colon), header.slice(colon + 2)]
+  })
+  return { line, headers: new Map(headers), body: text.slice(blank + 2) }
+}
+
 /** What FreeSWITCH wrote, as frames. Trusting and simple: it reads recordings and the simulated switch. */
 export class FrameReader {
   #rest = Buffer.alloc(0)

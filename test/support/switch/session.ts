@@ -4,36 +4,19 @@ import { applications } from './applications.js'
 import type { Call } from './call.js'
 import type { Channel } from './channel.js'
 import type { CallClock, TimerKind } from './clock.js'
-import { performActions, type Action } from './dialplan.js'
+import { applicationsOf, perform, type Action, type PlannedApplication } from './dialplan.js'
 import { endChannel, markHungUp } from './ending.js'
 import type { OwnHeaders } from './events.js'
+import type { ExecutedApplication } from './final-variables.js'
+import { expand } from './expansion.js'
 import { Header } from './headers.js'
+import type { CalledLeg } from './called-leg.js'
 import type { Leg } from './legs.js'
 import type { Listener } from './listener.js'
 import type { Recording } from './media.js'
+import type { HangupParty, Message, TransferTarget } from './messages.js'
 import type { SimulatedSwitch } from './switch.js'
 import { frameMs, Thread, type Wake } from './thread.js'
-
-/** Who ended a leg: its own party, or the switch on behalf of its server, a timer, the dialplan. */
-export type HangupParty = 'caller' | 'called' | 'server' | 'switch'
-
-/** What `sendmsg` and some API commands queue for a channel's thread. */
-export type Message =
-  | { readonly kind: 'hangup'; readonly cause: string }
-  | {
-      readonly kind: 'execute'
-      readonly application: string
-      readonly argument: string
-      readonly uuid?: string
-      readonly loops?: number
-      /** `event-lock: true`: nothing else is executed while it runs. */
-      readonly isLocked?: boolean
-    }
-
-export interface TransferTarget {
-  readonly destination: string
-  readonly context: string
-}
 
 /** An application that took less is not looped. */
 const shortestLoopUs = 500_000
@@ -54,6 +37,10 @@ export class Session implements Leg {
   /** Digits received and not yet collected. */
   pendingDigits = ''
   recording: Recording | undefined
+  /** The dialplans that it has run, the present one last. */
+  readonly plans: (readonly PlannedApplication[])[] = []
+  /** Legs that it dialled and that took the call, the latest last. */
+  readonly answeredLegs: CalledLeg[] = []
   /** The leg that it talks to. */
   bridgedLeg: Leg | undefined
   readonly #thread: Thread
@@ -62,7 +49,7 @@ export class Session implements Leg {
   #runningApplications = 0
   #transfer: TransferTarget | undefined
   #allDigits = ''
-  #last = { application: '', argument: '' }
+  readonly #applications: ExecutedApplication[] = []
 
   constructor(call: Call, channel: Channel) {
     this.call = call
@@ -70,7 +57,7 @@ export class Session implements Leg {
     this.clock = call.clock
     this.channel = channel
     this.#thread = new Thread(call.clock)
-    this.sw.legs.set(channel.uuid, this)
+    this.sw.addLeg(this)
   }
 
   get uuid(): string {
@@ -84,6 +71,11 @@ export class Session implements Leg {
   /** Neither hung up nor on its way to another part of the dialplan. */
   get isReady(): boolean {
     return !this.channel.isDown && this.#transfer === undefined
+  }
+
+  /** The one that was begun last, which need not run any more: `show channels` shows it. */
+  get lastApplication(): ExecutedApplication | undefined {
+    return this.#applications.at(-1)
   }
 
   variable(name: string): string | undefined {
@@ -114,17 +106,24 @@ export class Session implements Leg {
     })
   }
 
+  /** It has come in. */
+  announce(): void {
+    const { channel } = this
+    const { runningState, state, callState } = channel
+    channel.runningState = 'CS_INIT'
+    channel.state = 'CS_ROUTING'
+    channel.callState = 'DOWN'
+    this.fire('CHANNEL_CREATE')
+    Object.assign(channel, { runningState, state, callState })
+  }
+
   async run(actions: readonly Action[]): Promise<void> {
-    await performActions(this, actions)
+    await this.#follow(actions)
     while (this.#transfer !== undefined && !this.channel.isDown)
-      await performActions(this, this.#reroute(this.#transfer))
+      await this.#follow(this.#reroute(this.#transfer))
     this.hangup('NORMAL_CLEARING', 'switch')
     this.#queue = []
-    await endChannel(this, {
-      digits: this.#allDigits,
-      lastApplication: this.#last.application,
-      lastArgument: this.#last.argument,
-    })
+    await endChannel(this, { digits: this.#allDigits, applications: this.#applications })
   }
 
   /** @returns once one of `wakes`, the time, a hangup or a transfer has come */
@@ -178,12 +177,13 @@ export class Session implements Leg {
     const second = Math.floor(this.clock.now / 1e6)
     const source = `${second}:${randomUUID()}:${kind}:${target.destination}/${target.context}/XML`
     channel.state = 'CS_ROUTING'
+    channel.earlierProfiles.push({ ...fields })
     channel.profile.update({
       destination: target.destination,
       context: target.context,
       rdnis: fields.destination,
       transferSource: source,
-      index: (fields.index ?? 1) + 1,
+      index: fields.index + 1,
       profileCreated: this.clock.now,
       bridged: 0,
     })
@@ -225,12 +225,12 @@ export class Session implements Leg {
       this.hangup('DESTINATION_OUT_OF_ORDER', 'switch')
       return
     }
-    const argument = this.#expand(rawArgument)
+    const argument = expand(this, rawArgument)
     const { variables } = this.channel
     variables.unset('current_application_response')
     variables.set('current_application_data', argument)
     variables.set('current_application', name)
-    this.#last = { application: name, argument }
+    this.#applications.push({ name, argument, at: this.clock.now })
     const about = [new Header('Application', name)]
     if (argument !== '') about.push(new Header('Application-Data', argument))
     const id = new Header('Application-UUID', uuid)
@@ -263,10 +263,10 @@ export class Session implements Leg {
     this.sw.deliver(this, name, () => this.sw.events.ofChannel(name, this.channel, this.clock.now, own))
   }
 
-  /** `${…}` is a variable's value; of API commands nothing is run, and nothing is left of them. */
-  #expand(text: string): string {
-    if (!text.includes('$')) return text
-    return text.replace(/\$\$?\{([^}]*)\}/g, (_, name: string) => this.variable(name) ?? '')
+  #follow(actions: readonly Action[]): Promise<void> {
+    const plan = applicationsOf(actions)
+    this.plans.push(plan)
+    return perform(this, plan)
   }
 
   #reroute(target: TransferTarget): readonly Action[] {

@@ -33,7 +33,7 @@ export interface CalledLegSlots {
   readonly transferId: string
 }
 
-type ChannelTemplate<Slots> = (slots: Slots) => NamedHeader[]
+export type ChannelTemplate<Slots> = (slots: Slots) => NamedHeader[]
 type Event = ReadonlyMap<string, HeaderValue>
 
 export interface Templates {
@@ -45,6 +45,8 @@ export interface Templates {
   readonly audioStatistics: readonly NamedHeader[]
   /** `FreeSWITCH-Hostname` to `FreeSWITCH-IPv6` */
   readonly machine: readonly Header[]
+  /** `FreeSWITCH-Switchname` */
+  readonly switchName: string
   /** `Event-Calling-File`, `-Function`, `-Line-Number` by event name */
   readonly origins: ReadonlyMap<string, HeaderRun>
   /** What `api status` says. */
@@ -80,11 +82,13 @@ function load(): Templates {
       .filter(([name]) => /^rtp_audio_(in|out|rtcp)_/.test(name))
       .map(([name, value]) => shared(name, value)),
     machine: machineHeaders.map((name) => new Header(name, final.get(name) ?? '')),
+    switchName: textOf(final, 'FreeSWITCH-Switchname'),
     origins: originsIn([
       ...bridged,
       ...commands,
       ...framesOf('pipelined-handshake'),
       ...framesOf('digits-entered'),
+      ...framesOf('inbound-monitor-and-originate'),
     ]),
     status: commands.find((frame) => frame.body.startsWith('UP '))?.body ?? '',
   }
@@ -176,7 +180,7 @@ function textOf(event: Event, name: string): string {
 /**
  * @param recorded for each slot what stands for it in the recording, or the one variable that it is
  */
-function compile<Slots extends { [K in keyof Slots]: string }>(
+export function compile<Slots extends { [K in keyof Slots]: string }>(
   variables: readonly [name: string, value: HeaderValue][],
   recorded: Readonly<Record<keyof Slots & string, string | { readonly wholeOf: string }>>,
 ): ChannelTemplate<Slots> {
