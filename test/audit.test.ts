@@ -5,9 +5,13 @@ import { fileURLToPath } from 'node:url'
 import type pg from 'pg'
 import t from 'tap'
 
+import { parseMoney } from '../src/billing/money.js'
 import { auditBooks, auditMode, type Finding } from '../src/store/audit.js'
 import { inTransaction } from '../src/store/database.js'
 import { commitRecords } from '../src/store/commit.js'
+import { book } from '../src/store/ledger.js'
+import { replaceIncomplete } from '../src/store/replace-incomplete.js'
+import { incompleteCall } from './support/call-records.js'
 import { creditOn, legOf, makePayer, recordOf } from './support/credit.js'
 import { temporaryFolder, testDatabase } from './support/services.js'
 
@@ -44,6 +48,22 @@ async function audit(url: string | undefined) {
 
 t.test('books that add up pass', async (t) => {
   const { pool, url } = await books()
+  // What a call is corrected by is part of its cost; what somebody books by hand for it is not.
+  const corrected = recordOf(legOf({ id: 'good', billing: 'prepaid' }), 60_000)
+  await commitRecords(pool, [incompleteCall(corrected, 30_000)])
+  t.ok(await replaceIncomplete(pool, corrected))
+  for (const [kind, amount] of [
+    ['adjustment', '-7'],
+    ['refund', '7'],
+  ] as const)
+    await book(pool, {
+      tenant: 'good',
+      kind,
+      amount: parseMoney(amount),
+      description: 'By hand',
+      idempotencyKey: kind,
+      callUuid: corrected.callUuid,
+    })
   t.same(await inTransaction(pool, auditBooks, auditMode), { tenants: 3, findings: [] })
   t.match(await audit(url), { code: 0, output: /^balances, .* add up \(tenants: 3\)\n$/ })
 })
@@ -107,6 +127,13 @@ const faults: readonly [why: string, sql: string, finding: RegExp][] = [
       VALUES ('bad', 'debit', -500, 99000, 'Call cost');
     UPDATE balances SET balance = balance - 500 WHERE tenant_id = 'bad'`,
     /call \(none\) costs 0, the ledger has a debit of 500\.000000/,
+  ],
+  [
+    'a call that was corrected for nothing',
+    `INSERT INTO ledger (tenant_id, kind, amount, balance_after, description, call_uuid)
+      VALUES ('bad', 'adjustment', 100, 99600, 'Call cost', 'bad-over');
+    UPDATE balances SET balance = balance + 100 WHERE tenant_id = 'bad'`,
+    /call bad-over costs 500\.000000, the ledger has a debit of 400\.000000/,
   ],
   [
     'a call without a key',

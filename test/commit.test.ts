@@ -6,6 +6,7 @@ import t from 'tap'
 import { formatMoney, parseMoney } from '../src/billing/money.js'
 import { listCdrs } from '../src/store/cdrs.js'
 import { commitRecords, type CallRecord } from '../src/store/commit.js'
+import { readCommitted } from '../src/store/committed.js'
 import { booksOf, makeTenants, paidCall, unansweredCall } from './support/call-records.js'
 import { testDatabase } from './support/services.js'
 
@@ -241,5 +242,32 @@ t.test('big batches that cross each other in keys and tenants do not deadlock', 
   t.equal(
     all.reduce((sum, { balance }) => sum + parseMoney(balance), 0n),
     -500_000_000n * BigInt(committed),
+  )
+})
+
+t.test('who asks for committed calls is told of whom they came and what was charged', async (t) => {
+  const call = paidCall(60_000, { source: 'json_cdr' })
+  const free = unansweredCall({ callUuid: 'a\0b', source: 'incomplete' })
+  await commitRecords(pool, [call, free])
+  const committed = await readCommitted(pool, [call.callUuid, free.callUuid, 'nobody'])
+  const [charge] = call.charges
+  t.same(
+    committed,
+    new Map([
+      [
+        call.callUuid,
+        {
+          tenant: 'demo',
+          source: 'json_cdr',
+          startedAt: call.startedAt,
+          cost: '500.000000',
+          charges: [{ legUuid: charge!.legUuid, endedAt: charge!.endedAt }],
+        },
+      ],
+      [
+        free.callUuid,
+        { tenant: 'demo', source: 'incomplete', startedAt: free.startedAt, cost: '0.000000', charges: [] },
+      ],
+    ]),
   )
 })

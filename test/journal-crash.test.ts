@@ -83,6 +83,7 @@ t.test('a process that is killed at any moment has lost nothing that it was told
     const journal = await Journal.open({ dir, log })
     const found = uuidsOf(journal)
     t.equal(new Set(found).size, found.length, 'each once')
+    const recorded = new Set(found)
     const known = new Set(found)
     t.ok([...kept].every((uuid) => known.has(uuid)))
     for (const { uuid, data } of journal.openCalls()) {
@@ -90,6 +91,17 @@ t.test('a process that is killed at any moment has lost nothing that it was told
       t.same(data, { number: 42 })
       known.add(uuid)
     }
+    // What was told of a leg is there until its call's record is, and not with it.
+    const told = new Set<string>()
+    for (const { callUuid, legUuid, text } of journal.documents()) {
+      t.notOk(recorded.has(callUuid), 'a document goes with the record')
+      t.same([legUuid, text], ['leg', callUuid])
+      told.add(callUuid)
+    }
+    t.ok(
+      writer.said.get('told')?.every((uuid) => recorded.has(uuid) !== told.has(uuid)),
+      'no document that was kept is lost',
+    )
     t.ok(
       writer.said.get('open')?.every((uuid) => known.has(uuid)),
       'no call that was opened is unknown',
@@ -132,6 +144,8 @@ t.test(
     const writer = other(t, dir, 'full', 10_240)
     t.match(await writer.until('full'), /^no space is left for the journal: EFBIG/)
     t.match(await writer.until('refused'), 'JournalError: no space is left')
+    t.match(await writer.until('unheard'), 'JournalError: no space is left', 'the switch keeps it itself')
+    t.equal(await writer.until('documents'), '0', 'what was told before went with its record')
     t.ok(Number(await writer.until('refusals')) > 50, 'records of refusals find room as well, at first')
     t.ok(
       Number(await writer.until('waits')) > 200,
@@ -147,6 +161,11 @@ t.test(
     const kept = writer.said.get('kept') ?? []
     t.ok(kept.length > 2_000, `${kept.length} records`)
     t.ok(kept.every((uuid) => found.has(uuid)))
+    t.same(
+      [...journal.documents()],
+      [{ callUuid: 'told later', legUuid: 'leg', text: '{}' }],
+      'it is taken when there is space again',
+    )
     await journal.close()
   },
 )

@@ -1,11 +1,13 @@
 import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { open } from 'lmdb'
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
-import { decodeRecord } from '../src/journal/entry.js'
+import { decodeRecord, encodeRecord } from '../src/journal/entry.js'
 import { Feeder } from '../src/journal/feeder.js'
 import { Journal, journalFolder } from '../src/journal/journal.js'
 import { exportJournal, importJournal } from '../src/journal/transfer.js'
@@ -49,23 +51,26 @@ t.test('what a machine had goes to another one, while both servers run', async (
   await Promise.all([journal.openCall('talking', { tenant: 'demo' }), journal.openCall('over', {})])
   const [poison] = journal.read(1)
   await journal.setAside(poison!, 'it is poison')
+  await Promise.all(
+    ['caller', 'called'].map((leg) => journal.keepDocument('talking', leg, `\u2028<${leg}/>\n`)),
+  )
 
   t.same(await run('export', here, file), {
     code: 0,
-    output: `exported: 1199 records, 2 open calls, 1 set aside (${journalFolder(here)})\n`,
+    output: `exported: 1199 records, 2 open calls, 2 documents of legs, 1 set aside (${journalFolder(here)})\n`,
   })
   t.equal((await stat(file)).mode & 0o777, 0o600, 'nobody else can read it')
   t.notMatch(await readdir(here), /partial/)
   const lines = (await readFile(file, 'utf8')).trimEnd().split('\n')
-  t.equal(lines.length, 1 + 1_202 + 1)
-  t.match(JSON.parse(lines[0]!), { kind: 'header', format: 'linger-journal', v: 1 })
-  t.match(JSON.parse(lines.at(-1)!), { kind: 'end', entries: 1_202, sha256: /^[0-9a-f]{64}$/ })
+  t.equal(lines.length, 1 + 1_204 + 1)
+  t.match(JSON.parse(lines[0]!), { kind: 'header', format: 'linger-journal', v: 2 })
+  t.match(JSON.parse(lines.at(-1)!), { kind: 'end', entries: 1_204, sha256: /^[0-9a-f]{64}$/ })
 
   const heir = await testJournal(t, journalFolder(there))
   const own = unansweredCall()
   await Promise.all([heir.append(own), heir.openCall('over', {})])
   await heir.append(unansweredCall({ callUuid: 'over' }))
-  const imported = `imported: 1199 records, 2 open calls, 1 set aside (${journalFolder(there)})\n`
+  const imported = `imported: 1199 records, 2 open calls, 2 documents of legs, 1 set aside (${journalFolder(there)})\n`
   t.same(await run('import', there, file), { code: 0, output: imported })
   t.same(await run('import', there, file), { code: 0, output: imported })
   t.equal(heir.pending, 1_199 + 2, 'a second time nothing is added')
@@ -73,6 +78,13 @@ t.test('what a machine had goes to another one, while both servers run', async (
   t.ok(calls.slice(1).every(({ callUuid }) => uuids.has(callUuid)))
   t.match(heir.readAside(10), [{ reason: 'it is poison', entry: poison!.text }])
   t.match(heir.openCalls(), [{ uuid: 'over' }, { uuid: 'talking', data: { tenant: 'demo' } }])
+  t.same(heir.documentsOf('talking'), [
+    { callUuid: 'talking', legUuid: 'called', text: '\u2028<called/>\n' },
+    { callUuid: 'talking', legUuid: 'caller', text: '\u2028<caller/>\n' },
+  ])
+  // Of those that another process has put there a running server learns when it looks.
+  await heir.dropCall('talking')
+  t.same([...heir.documents()], [])
 })
 
 t.test('what moves between the shelves during an export is in it all the same', async (t) => {
@@ -121,6 +133,62 @@ t.test('a call that goes on here is remembered as it is here', async (t) => {
   ])
 })
 
+t.test('a record that is imported takes away what was told of its call, and no more', async (t) => {
+  const [here, there] = [await temporaryFolder(t), await temporaryFolder(t)]
+  const file = join(here, 'journal.ndjson')
+  const journal = await testJournal(t, journalFolder(here))
+  await Promise.all([
+    journal.append(unansweredCall({ callUuid: 'over' })),
+    journal.append(unansweredCall({ callUuid: 'over there' })),
+  ])
+  // Told after the record; and one whose record another node has, here told of as well.
+  await Promise.all([
+    journal.keepDocument('over', 'late', 'from here'),
+    journal.keepDocument('open', 'leg', 'from here'),
+    journal.keepDocument('open', 'other leg', 'from here'),
+  ])
+  t.match(await run('export', here, file), { code: 0 })
+  const heir = await testJournal(t, journalFolder(there))
+  await Promise.all([
+    heir.openCall('over there', {}),
+    heir.keepDocument('over there', 'leg', 'from there'),
+    heir.keepDocument('open', 'leg', 'from there'),
+  ])
+  t.match(await run('import', there, file), { code: 0 })
+  t.equal(heir.pending, 2)
+  t.same(heir.openCalls(), [])
+  t.same([...heir.documents()], [
+    { callUuid: 'open', legUuid: 'leg', text: 'from there' },
+    { callUuid: 'open', legUuid: 'other leg', text: 'from here' },
+  ])
+})
+
+t.test('a journal and an export of a release that kept no documents are read', async (t) => {
+  const [here, there] = [await temporaryFolder(t), await temporaryFolder(t)]
+  const dir = journalFolder(here)
+  await mkdir(dir, { recursive: true })
+  const root = open<string, string>({ path: dir, noSubdir: false, encoding: 'string', pageSize: 8_192 })
+  for (const shelf of ['records', 'open', 'aside', 'meta']) root.openDB(shelf, { encoding: 'string' })
+  const call = unansweredCall()
+  await root
+    .openDB<string, string>('records', { encoding: 'string' })
+    .put('0000000000000001-old', encodeRecord(call))
+  await root.close()
+  const file = join(here, 'journal.ndjson')
+  t.same(await run('export', here, file), {
+    code: 0,
+    output: `exported: 1 records, 0 open calls, 0 documents of legs, 0 set aside (${dir})\n`,
+  })
+  const lines = (await readFile(file, 'utf8')).replace('"v":2', '"v":1').split('\n').slice(0, 2)
+  const sha256 = createHash('sha256')
+    .update(`${lines.join('\n')}\n`)
+    .digest('hex')
+  await writeFile(file, [...lines, JSON.stringify({ kind: 'end', entries: 1, sha256 }), ''].join('\n'))
+  t.match(await run('import', there, file), { code: 0, output: /^imported: 1 records/ })
+  t.same(records(await testJournal(t, journalFolder(there))), [call])
+  t.same(records(await testJournal(t, dir)), [call])
+})
+
 t.test('imported where no server runs, and again after it was delivered: billed once', async (t) => {
   const [tenant] = await makeTenants(pool, 'heir', 1)
   const [here, there] = [await temporaryFolder(t), await temporaryFolder(t)]
@@ -156,7 +224,10 @@ t.test('a file that is not whole changes nothing', async (t) => {
     'a line less': [text.replace(/^\{"kind":"records".*\n/m, ''), /its checksum is wrong/],
     'another digit': [text.replace(/billedMs\\":6/, 'billedMs\\":7'), /its checksum is wrong/],
     'something behind it': [`${text}{"kind":"records","key":"a","entry":"{}"}\n`, /goes on behind its end/],
-    'a newer version': [text.replace('"v":1', '"v":2'), /is of version 2, which this release does not know/],
+    'a newer version': [
+      text.replace('"v":2', '"v":3').replace('"kind":"records"', '"kind":"letters"'),
+      /is of version 3, which this release does not know/,
+    ],
     'something else': ['hello\n', /is no export of a journal/],
     nothing: ['', /is no export of a journal/],
   }

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import fc from 'fast-check'
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
-import { decodeRecord, KeySequence } from '../src/journal/entry.js'
+import { decodeRecord, documentKey, KeySequence } from '../src/journal/entry.js'
 import { Environment } from '../src/journal/environment.js'
 import { Journal } from '../src/journal/journal.js'
 import { paidCall, unansweredCall } from './support/call-records.js'
@@ -49,9 +49,75 @@ t.test('a call is open until its record is there, or another node has it', async
   await Promise.all(['over', 'elsewhere', 'cut off'].map((uuid) => journal.openCall(uuid, { legs: [] })))
   await journal.openCall('cut off', data)
   t.same(journal.openCalls().length, 3)
-  await Promise.all([journal.append(unansweredCall({ callUuid: 'over' })), journal.closeCall('elsewhere')])
+  await Promise.all([journal.append(unansweredCall({ callUuid: 'over' })), journal.dropCall('elsewhere')])
   await journal.close()
   t.same((await testJournal(t, dir)).openCalls(), [{ uuid: 'cut off', data }])
+})
+
+t.test('what is remembered of calls changes at once, for those that are open', async (t) => {
+  const journal = await testJournal(t)
+  const uuids = ['staying', 'over', 'ending', 'a\0b']
+  await Promise.all(uuids.map((uuid) => journal.openCall(uuid, { legs: 0 })))
+  await journal.append(unansweredCall({ callUuid: 'over' }))
+  const changed = [...uuids, 'unknown'].map((uuid) => ({ uuid, data: { legs: 1 } }))
+  await Promise.all([
+    // In one transaction with it, and before it.
+    journal.append(unansweredCall({ callUuid: 'ending' })),
+    journal.rememberCalls(changed),
+    journal.rememberCalls([]),
+  ])
+  t.same(
+    journal.openCalls().sort((a, b) => (a.uuid < b.uuid ? -1 : 1)),
+    [
+      { uuid: 'a\0b', data: { legs: 1 } },
+      { uuid: 'staying', data: { legs: 1 } },
+    ],
+  )
+  // A transaction that began before the record was asked for.
+  const remembered = journal.rememberCalls(changed)
+  await new Promise(setImmediate)
+  await Promise.all([remembered, journal.append(unansweredCall({ callUuid: 'staying' }))])
+  t.same(journal.openCalls(), [{ uuid: 'a\0b', data: { legs: 1 } }])
+})
+
+t.test('what was told of legs is kept until the record of their call is there', async (t) => {
+  const dir = await temporaryFolder(t)
+  const journal = await testJournal(t, dir)
+  // Ids of which one begins with another, and such as no switch makes.
+  const calls = ['a', 'a b', 'a\n', 'a\nleg', '', 'ü'.repeat(300), 'over']
+  const legs = ['leg', 'leg b', '', '\0']
+  const told = calls.flatMap((callUuid) => legs.map((legUuid) => ({ callUuid, legUuid })))
+  const textOf = (callUuid: string, legUuid: string) =>
+    JSON.stringify({ callUuid, legUuid, name: '"\u2028<\0' })
+  await Promise.all(
+    told.map(({ callUuid, legUuid }) => journal.keepDocument(callUuid, legUuid, 'what was told first')),
+  )
+  await Promise.all(
+    told.map(({ callUuid, legUuid }) => journal.keepDocument(callUuid, legUuid, textOf(callUuid, legUuid))),
+  )
+  await journal.openCall('over', {})
+  // One of them is on its way only.
+  const last = journal.keepDocument('over', 'late', '')
+  await Promise.all([last, journal.append(unansweredCall({ callUuid: 'over' }))])
+  await Promise.all([journal.keepDocument('a b', 'late', ''), journal.dropCall('a b')])
+  await journal.close()
+
+  const next = await testJournal(t, dir)
+  const left = calls.filter((call) => call !== 'over' && call !== 'a b')
+  t.equal([...next.documents()].length, left.length * legs.length)
+  for (const callUuid of calls)
+    t.same(
+      new Set(next.documentsOf(callUuid).map((document) => JSON.stringify(document))),
+      new Set(
+        left.includes(callUuid)
+          ? legs.map((legUuid) => JSON.stringify({ callUuid, legUuid, text: textOf(callUuid, legUuid) }))
+          : [],
+      ),
+    )
+  // After a start they go with the record as well.
+  await Promise.all(left.map((callUuid) => next.append(unansweredCall({ callUuid }))))
+  t.same([...next.documents()], [])
+  t.same(next.openCalls(), [])
 })
 
 t.test('whatever a caller sends as a name or as the id of the call comes back unchanged', async (t) => {
@@ -90,6 +156,9 @@ t.test('what a newer release left is not touched', async (t) => {
   await env.write([
     { on: 'open', key: 'newer', text: '{"v":2,"call":"newer"}' },
     { on: 'aside', key: '0000000000000001-newer', text: '{"v":2}' },
+    { on: 'documents', key: documentKey('known', 'newer'), text: '{"v":2}' },
+    { on: 'documents', key: documentKey('known', 'damaged'), text: '{"v":1,"text":"<' },
+    { on: 'documents', key: documentKey('known', 'other'), text: '{"v":1,"text":"<cdr/>"}' },
   ])
   await env.close()
   const { log, warnings } = logLines()
@@ -99,7 +168,15 @@ t.test('what a newer release left is not touched', async (t) => {
   t.equal(await journal.retryAside(), 0)
   t.equal(journal.aside, 1)
   t.ok(warnings().length > 0)
+  await journal.keepDocument('known', 'whole', '<cdr/>')
+  const before = warnings().length
+  t.same([...journal.documents()], [{ callUuid: 'known', legUuid: 'whole', text: '<cdr/>' }])
+  t.equal(warnings().length, before + 3)
+  t.same(journal.documentsOf('known'), [{ callUuid: 'known', legUuid: 'whole', text: '<cdr/>' }])
   await journal.close()
+  const after = Environment.open(dir)
+  t.equal(after.count('documents'), 4, 'they stay there')
+  await after.close()
 })
 
 t.test('a disk that does not answer: new calls are refused, records wait and are kept', async (t) => {
@@ -107,6 +184,7 @@ t.test('a disk that does not answer: new calls are refused, records wait and are
   const journal = await Journal.open({ dir, log, reserveBytes, stallMs: 50 })
   t.teardown(() => journal.close())
   await journal.openCall('in hand', {})
+  await journal.keepDocument('not let in', 'leg', '<cdr/>')
   // Another process holds the lock for writing until its input ends.
   const script = `
     import { readFileSync } from 'node:fs'
@@ -132,11 +210,23 @@ t.test('a disk that does not answer: new calls are refused, records wait and are
   )
   t.ok(journal.isFull)
   t.equal(journal.pending, 0)
+  const isRefused = { name: 'JournalError', code: 'full' }
+  await t.rejects(journal.keepDocument('in hand', 'leg', '<cdr/>'), isRefused)
+  await t.rejects(journal.rememberCalls([{ uuid: 'in hand', data: { legs: 1 } }]), isRefused)
+  const refusal = unansweredCall({ callUuid: 'not let in', refusal: 'the disk does not answer' })
+  await t.rejects(journal.append(refusal), isRefused)
+  t.same([...journal.documents()], [{ callUuid: 'not let in', legUuid: 'leg', text: '<cdr/>' }])
   child.stdin.end()
   await kept
   t.same(records(journal), [record])
   t.notOk(journal.isFull)
   await journal.openCall('next', {})
+  await journal.append(refusal)
+  t.same(
+    [...journal.documents()],
+    [],
+    'a document outlives a record that was not taken, and not the one that was',
+  )
 })
 
 t.test('a journal that is closed says so', async (t) => {

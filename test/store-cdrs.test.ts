@@ -18,6 +18,7 @@ t.test('a CDR tells everything about its call', async (t) => {
     durationMs: 62_000,
     ringMs: 2_000,
     isVip: true,
+    isTakenOver: true,
     mos: '4.5',
     recordingPath: '/recordings/1.wav',
     carrierCost: '301.500000',
@@ -63,6 +64,7 @@ t.test('a CDR tells everything about its call', async (t) => {
       source: 'session',
       is_vip: true,
       is_blacklisted: false,
+      taken_over: true,
       refusal: null,
       a_leg_uuid: call.callUuid,
       b_leg_uuid: call.bLegUuid,
@@ -92,6 +94,13 @@ t.test('a CDR tells everything about its call', async (t) => {
       ],
     },
   ])
+})
+
+t.test('a record of a release that knew of no takeover is of none', async (t) => {
+  const call = unansweredCall()
+  t.notOk('isTakenOver' in call)
+  await commitRecords(pool, [call])
+  t.match(await listCdrs(pool, { limit: 1, callUuid: call.callUuid }), { items: [{ taken_over: false }] })
 })
 
 t.test('pages show every call once, the latest first, whatever is committed in between', async (t) => {

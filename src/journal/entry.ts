@@ -16,6 +16,14 @@ export interface OpenCall {
   readonly data: unknown
 }
 
+/** What the switch told of a leg that is over, beside the call's own session. */
+export interface KeptDocument {
+  readonly callUuid: string
+  readonly legUuid: string
+  /** As it came. */
+  readonly text: string
+}
+
 /** A record that cannot be delivered. */
 export interface AsideEntry {
   readonly reason: string
@@ -31,6 +39,10 @@ export function encodeRecord(record: CallRecord): string {
 
 export function encodeOpenCall(uuid: string, data: unknown): string {
   return JSON.stringify({ v: version, uuid, data })
+}
+
+export function encodeDocument(document: KeptDocument): string {
+  return JSON.stringify({ v: version, ...document })
 }
 
 export function encodeAside(entry: AsideEntry): string {
@@ -50,6 +62,14 @@ export function decodeOpenCall(text: string): OpenCall {
   const { uuid, data } = decode(text)
   if (typeof uuid !== 'string') throw new JournalError('unreadable', 'the entry names no call')
   return { uuid, data }
+}
+
+/** @throws JournalError `unreadable` */
+export function decodeDocument(entry: string): KeptDocument {
+  const { callUuid, legUuid, text } = decode(entry)
+  if (typeof callUuid !== 'string' || typeof legUuid !== 'string' || typeof text !== 'string')
+    throw new JournalError('unreadable', 'the entry does not say what was told of which leg')
+  return { callUuid, legUuid, text }
 }
 
 /** @throws JournalError `unreadable` */
@@ -80,12 +100,27 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** The key of a call's open record. */
+/** The key of a call's open record, and the part of a leg in that of its document. */
 export function openKey(uuid: string): string {
   // The switch may be told to use the SIP Call-ID, which is as long as a caller likes; a key is not.
   return /^[\x20-\x7e]{1,256}$/.test(uuid)
     ? uuid
     : `sha256:${createHash('sha256').update(uuid).digest('hex')}`
+}
+
+/** What the keys of a call's documents begin with: no key of another call does. */
+export function documentPrefix(callUuid: string): string {
+  return `${openKey(callUuid)}\n`
+}
+
+/** The key of a leg's document: one for each leg of a call. */
+export function documentKey(callUuid: string, legUuid: string): string {
+  return documentPrefix(callUuid) + openKey(legUuid)
+}
+
+/** @param key of a document; @returns the key of its call's open record */
+export function callOfDocument(key: string): string {
+  return key.slice(0, key.indexOf('\n'))
 }
 
 /**

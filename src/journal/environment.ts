@@ -10,9 +10,9 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 
-import { ABORT, open, type Database, type RootDatabase } from 'lmdb'
+import { ABORT, IF_EXISTS, open, type Database, type RangeOptions, type RootDatabase } from 'lmdb'
 
-const shelves = ['records', 'open', 'aside', 'meta'] as const
+const shelves = ['records', 'open', 'documents', 'aside', 'meta'] as const
 export type Shelf = (typeof shelves)[number]
 
 export interface Item {
@@ -25,6 +25,8 @@ export interface Change {
   readonly on: Shelf
   readonly key: string
   readonly text?: string
+  /** The text is put there only in place of another one, as the transaction finds it. */
+  readonly mustExist?: true
 }
 
 interface Stats {
@@ -66,7 +68,12 @@ export class Environment {
       ...(isReadOnly ? { readOnly: true } : { pageSize }),
     })
     this.#shelves = new Map(
-      shelves.map((name) => [name, this.#root.openDB<string, string>(name, { encoding: 'string' })]),
+      shelves.flatMap((name) => {
+        // There is none when it is only read, and an earlier release wrote it.
+        const shelf = this.#root.openDB<string, string>(name, { encoding: 'string' }) as
+          Database<string, string> | undefined
+        return shelf === undefined ? [] : [[name, shelf] as const]
+      }),
     )
     this.#file = isReadOnly ? undefined : openSync(join(dir, 'data.mdb'), 'r+')
   }
@@ -96,9 +103,12 @@ export class Environment {
   async write(changes: readonly Change[]): Promise<void> {
     try {
       await this.#root.batch(() => {
-        for (const { on, key, text } of changes) {
+        for (const { on, key, text, mustExist } of changes) {
           const shelf = this.#shelf(on)
-          void (text === undefined ? shelf.remove(key) : shelf.put(key, text))
+          if (text === undefined) void shelf.remove(key)
+          // The version is of no meaning here: these shelves have none.
+          else if (mustExist) void shelf.put(key, text, 0, IF_EXISTS)
+          else void shelf.put(key, text)
         }
       })
     } catch (error) {
@@ -119,7 +129,23 @@ export class Environment {
       ...(limit !== undefined && { limit }),
       ...(after !== undefined && { start: after, exclusiveStart: true }),
     }
-    return [...this.#shelf(on).getRange(range)].map(({ key, value }) => ({ key, text: value }))
+    return this.#items(on, range)
+  }
+
+  /** Those whose keys begin with `prefix` and go on in printable ASCII. */
+  readBelow(on: Shelf, prefix: string): Item[] {
+    return this.#items(on, below(prefix))
+  }
+
+  /** As `readBelow`, the keys alone. Without a prefix all of them, as they are asked for. */
+  keys(on: Shelf, prefix?: string): Iterable<string> {
+    return this.#shelves.get(on)?.getKeys(prefix === undefined ? {} : below(prefix)) ?? []
+  }
+
+  /** What is under this very key: one, or nothing. */
+  readOne(on: Shelf, key: string): Item[] {
+    const text = this.get(on, key)
+    return text === undefined ? [] : [{ key, text }]
   }
 
   get(on: Shelf, key: string): string | undefined {
@@ -189,11 +215,20 @@ export class Environment {
     await this.#root.close()
   }
 
+  #items(on: Shelf, range: RangeOptions): Item[] {
+    const items = this.#shelves.get(on)?.getRange(range) ?? []
+    return [...items].map(({ key, value }) => ({ key, text: value }))
+  }
+
   #shelf(name: Shelf): Database<string, string> {
     const shelf = this.#shelves.get(name)
     if (shelf === undefined) throw new Error(`the journal has no ${name}`)
     return shelf
   }
+}
+
+function below(prefix: string): RangeOptions {
+  return { start: prefix, end: `${prefix}\x7f` }
 }
 
 function syncFolder(path: string): void {

@@ -9,7 +9,7 @@ import type { LowBalance } from '../store/low-balance.js'
 import { decodeRecord } from './entry.js'
 import type { Item } from './environment.js'
 import type { Journal } from './journal.js'
-import { otherRecords } from './other-records.js'
+import { settleOthers } from './other-records.js'
 
 export interface FeederOptions {
   readonly journal: Journal
@@ -190,10 +190,10 @@ export class Feeder {
       }
       return
     }
-    const others = await otherRecords(this.#pool, due, fresh)
-    const done = due.filter((item) => !others.has(item))
+    const doubtful = await settleOthers(this.#pool, due, fresh, this.#commitOptions)
+    const done = due.filter((item) => !doubtful.has(item))
     await this.#unlessClosed(this.#journal.remove(done.map(({ key }) => key)))
-    for (const [item, reason] of others) await this.#setAside(item, new Error(reason))
+    for (const [item, reason] of doubtful) await this.#setAside(item, new Error(reason))
   }
 
   async #setAside(item: Item, error: unknown): Promise<void> {

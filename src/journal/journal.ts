@@ -2,14 +2,15 @@ import { join } from 'node:path'
 
 import type { BaseLogger } from 'pino'
 
-import { startTime } from '../embedded/processes.js'
 import type { CallRecord } from '../store/call-record.js'
+import { DocumentIndex } from './document-index.js'
 import * as entries from './entry.js'
-import { Environment, type Item } from './environment.js'
+import type { Change, Environment, Item } from './environment.js'
 import { JournalError } from './errors.js'
+import { hold, letGo } from './holder.js'
 import { Writer } from './writer.js'
 
-export type { AsideEntry, OpenCall } from './entry.js'
+export type { AsideEntry, KeptDocument, OpenCall } from './entry.js'
 
 export interface JournalOptions {
   /** A folder of its own; made if need be. */
@@ -30,14 +31,16 @@ export function journalFolder(dataDir: string): string {
 }
 
 /**
- * What this node must not forget, on its own disk: call records that are not in PostgreSQL yet, and calls in
- * progress. What is asked for at the same time is written together, with one flush to the disk.
+ * What this node must not forget, on its own disk: call records that are not in PostgreSQL yet, calls in progress,
+ * and what the switch told of their legs beside their sessions. What is asked for at the same time is written
+ * together, with one flush to the disk.
  */
 export class Journal {
   readonly #env: Environment
   readonly #writer: Writer
   readonly #log: BaseLogger
   readonly #keys: entries.KeySequence
+  readonly #documents = new DocumentIndex()
   readonly #listeners = new Set<() => void>()
   #closing: Promise<void> | undefined
 
@@ -47,6 +50,7 @@ export class Journal {
     this.#log = log
     const newest = [env.lastKey('records'), env.lastKey('aside')].map((key) => key ?? '').sort()
     this.#keys = new entries.KeySequence(newest.at(-1))
+    for (const key of env.keys('documents')) this.#documents.add(entries.callOfDocument(key), key)
   }
 
   /**
@@ -61,7 +65,8 @@ export class Journal {
   }
 
   /**
-   * Resolves when the record is on the disk; its call is no longer open then. Waits for a disk that is full.
+   * Resolves when the record is on the disk; its call is no longer open then, and what was told of its legs is
+   * forgotten. Waits for a disk that is full.
    *
    * @throws JournalError `full`, for a call that was refused before it was opened: the space is kept for others;
    *   `closed`. Either way the caller still holds the record.
@@ -71,10 +76,18 @@ export class Journal {
     // One that was opened counts as any other: something may be reserved for it, which its record releases.
     const isRefusal =
       record.refusal !== null && record.charges.length === 0 && !this.#env.has('open', openKey)
-    await this.#writer.write(isRefusal ? 'refusal' : 'record', [
+    const changes: Change[] = [
       { on: 'records', key: this.#keys.next(), text: entries.encodeRecord(record) },
       { on: 'open', key: openKey },
-    ])
+    ]
+    const documents = this.#documents.take(openKey)
+    for (const key of documents) changes.push({ on: 'documents', key })
+    try {
+      await this.#writer.write(isRefusal ? 'refusal' : 'record', changes)
+    } catch (error) {
+      this.#documents.add(openKey, ...documents)
+      throw error
+    }
     this.#tell()
   }
 
@@ -89,14 +102,85 @@ export class Journal {
     await this.#writer.write('open', [{ on: 'open', key: entries.openKey(uuid), text }])
   }
 
-  /** Forgets a call that leaves no record here, because another node has its record. */
-  closeCall(uuid: string): Promise<void> {
-    return this.#writer.write('removal', [{ on: 'open', key: entries.openKey(uuid) }])
+  /**
+   * Changes what is remembered of calls in progress, all of them by one write. A call that is not open any more,
+   * because its record was appended meanwhile, stays as it is.
+   *
+   * @throws JournalError `full`: what was remembered before still is; `closed`
+   */
+  async rememberCalls(calls: readonly entries.OpenCall[]): Promise<void> {
+    if (calls.length === 0) return
+    await this.#writer.write(
+      'open',
+      calls.map(({ uuid, data }) => ({
+        on: 'open',
+        key: entries.openKey(uuid),
+        text: entries.encodeOpenCall(uuid, data),
+        mustExist: true,
+      })),
+    )
+  }
+
+  /**
+   * Forgets a call, and what was told of its legs, that leaves no record here, because another node has its record.
+   */
+  dropCall(uuid: string): Promise<void> {
+    const call = entries.openKey(uuid)
+    // Those on the disk besides: another process may have put them there.
+    const found = this.#env.keys('documents', entries.documentPrefix(uuid))
+    const documents = new Set([...this.#documents.take(call), ...found])
+    return this.#writer.write('removal', [
+      { on: 'open', key: call },
+      ...[...documents].map((key) => ({ on: 'documents' as const, key })),
+    ])
+  }
+
+  /**
+   * Keeps what the switch told of a leg that is over, until its call's record is appended or the call is dropped.
+   * Resolves when it is on the disk. Told a second time of the same leg, it keeps the second.
+   *
+   * @throws JournalError `full`, `closed`: the switch must keep it itself
+   */
+  async keepDocument(callUuid: string, legUuid: string, text: string): Promise<void> {
+    const call = entries.openKey(callUuid)
+    const key = entries.documentKey(callUuid, legUuid)
+    this.#documents.add(call, key)
+    try {
+      const entry = entries.encodeDocument({ callUuid, legUuid, text })
+      await this.#writer.write('open', [{ on: 'documents', key, text: entry }])
+    } catch (error) {
+      // An earlier one of the leg is still there, unless there was none.
+      if (isFull(error) && !this.#env.has('documents', key)) this.#documents.delete(call, key)
+      throw error
+    }
+  }
+
+  /** All that is kept of legs, by their calls. Without what cannot be read, which stays. */
+  *documents(): Generator<entries.KeptDocument> {
+    // After an outage there may be more of them than go into memory.
+    let last: string | undefined
+    for (;;) {
+      const items = this.#env.read('documents', 100, last)
+      last = items.at(-1)?.key
+      if (last === undefined) return
+      yield* this.#readable(items, entries.decodeDocument)
+    }
+  }
+
+  /** What is kept of a call's legs: what is on the disk by now. */
+  documentsOf(callUuid: string): entries.KeptDocument[] {
+    const items = this.#env.readBelow('documents', entries.documentPrefix(callUuid))
+    return this.#readable(items, entries.decodeDocument)
   }
 
   /** The calls that are open; after a start, those that a crash cut off. Without those of a newer release. */
   openCalls(): entries.OpenCall[] {
     return this.#readable(this.#env.read('open'), entries.decodeOpenCall)
+  }
+
+  /** What is remembered of a call in progress; undefined: it is not open, or a newer release has it open. */
+  openCallOf(uuid: string): entries.OpenCall | undefined {
+    return this.#readable(this.#env.readOne('open', entries.openKey(uuid)), entries.decodeOpenCall)[0]
   }
 
   /** Whether new calls must be refused. Those in progress go on: space is set aside for them. */
@@ -177,7 +261,7 @@ export class Journal {
     this.#closing ??= (async () => {
       await this.#writer.close()
       // Of no weight if it fails: the next process sees that this one is gone.
-      await this.#env.write([{ on: 'meta', key: 'holder' }]).catch(() => undefined)
+      await this.#env.write([letGo]).catch(() => undefined)
       await this.#env.close()
     })()
     return this.#closing
@@ -199,22 +283,6 @@ export class Journal {
   }
 }
 
-async function hold(dir: string): Promise<Environment> {
-  let env: Environment | undefined
-  try {
-    const opened = Environment.open(dir)
-    env = opened
-    opened.exclusively((put) => {
-      const [, pid = '', started] = /^(\d+) (.+)$/.exec(opened.get('meta', 'holder') ?? '') ?? []
-      if (started !== undefined && startTime(Number(pid)) === started)
-        throw new JournalError('held', `another Linger (process ${pid}) has the journal in ${dir}`)
-      put({ on: 'meta', key: 'holder', text: `${process.pid} ${startTime(process.pid)}` })
-    })
-    return opened
-  } catch (error) {
-    await env?.close()
-    if (error instanceof JournalError) throw error
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new Error(`the journal in ${dir} cannot be used: ${reason}`, { cause: error })
-  }
+function isFull(error: unknown): boolean {
+  return error instanceof JournalError && error.code === 'full'
 }

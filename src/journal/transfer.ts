@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs'
 import { open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-import { decodeRecord, openKey } from './entry.js'
+import { decodeRecord, documentPrefix, openKey } from './entry.js'
 import { Environment, type Change } from './environment.js'
 import { JournalError } from './errors.js'
 
@@ -11,20 +11,23 @@ import { JournalError } from './errors.js'
 export interface Transferred {
   records: number
   open: number
+  documents: number
   aside: number
 }
 
-const kinds = ['open', 'records', 'aside'] as const
+const kinds = ['open', 'documents', 'records', 'aside'] as const
 type Kind = (typeof kinds)[number]
 
 /**
  * The order in which the shelves are read: what moves on meanwhile is then seen twice rather than not at all. A call
- * that ends goes from the first to the records; a record is set aside or comes back from there.
+ * that ends goes from the first two to the records; a record is set aside or comes back from there.
  */
-const passes: readonly Kind[] = ['open', 'aside', 'records', 'aside']
+const passes: readonly Kind[] = ['open', 'documents', 'aside', 'records', 'aside']
 
 const format = 'linger-journal'
-const version = 1
+/** Since 2 there are documents. */
+const version = 2
+const readableVersions: readonly number[] = [1, version]
 const batch = 500
 
 type Line =
@@ -62,7 +65,7 @@ export async function exportJournal(dir: string, file: string): Promise<Transfer
 
 async function writeAll(env: Environment, handle: FileHandle): Promise<Transferred> {
   const hash = createHash('sha256')
-  const counts: Transferred = { records: 0, open: 0, aside: 0 }
+  const counts: Transferred = { records: 0, open: 0, documents: 0, aside: 0 }
   const write = async (lines: readonly Line[]): Promise<void> => {
     const text = lines.map((line) => JSON.stringify(line) + '\n').join('')
     hash.update(text)
@@ -82,7 +85,7 @@ async function writeAll(env: Environment, handle: FileHandle): Promise<Transferr
       counts[kind] += news.length
     }
   }
-  const entries = counts.records + counts.open + counts.aside
+  const entries = kinds.reduce((sum, kind) => sum + counts[kind], 0)
   await write([{ kind: 'end', entries, sha256: hash.copy().digest('hex') }])
   return counts
 }
@@ -103,30 +106,43 @@ export async function importJournal(dir: string, file: string): Promise<Transfer
   await check(file)
   const env = Environment.open(dir)
   try {
-    const counts: Transferred = { records: 0, open: 0, aside: 0 }
+    const counts: Transferred = { records: 0, open: 0, documents: 0, aside: 0 }
     let changes: Change[] = []
+    const write = async (): Promise<void> => {
+      if (changes.length > 0) await env.write(changes)
+      changes = []
+    }
+    let kind: Kind | undefined
     for await (const { line } of linesOf(file)) {
       if (line.kind === 'header' || line.kind === 'end') continue
       counts[line.kind]++
-      // A call that goes on here: what is remembered of it here is newer.
-      if (line.kind === 'open' && env.has('open', line.key)) continue
-      changes.push(...changesOf(line.kind, line.key, line.entry))
-      if (changes.length < batch) continue
-      await env.write(changes)
-      changes = []
+      // A record looks for the documents of its call: those of this file must be there.
+      if (line.kind !== kind || changes.length >= batch) await write()
+      kind = line.kind
+      // A call that goes on here, a leg that was told of here: what is here is newer.
+      const mayBeOlder = line.kind === 'open' || line.kind === 'documents'
+      if (mayBeOlder && env.has(line.kind, line.key)) continue
+      changes.push(...changesOf(env, line.kind, line.key, line.entry))
     }
-    if (changes.length > 0) await env.write(changes)
+    await write()
     return counts
   } finally {
     await env.close()
   }
 }
 
-function changesOf(kind: Kind, key: string, entry: string): Change[] {
+/** A record takes away what its call has left, as its append would have. */
+function changesOf(env: Environment, kind: Kind, key: string, entry: string): Change[] {
   const put = { on: kind, key, text: entry }
   if (kind !== 'records') return [put]
   try {
-    return [put, { on: 'open', key: openKey(decodeRecord(entry).callUuid) }]
+    const { callUuid } = decodeRecord(entry)
+    const documents = [...env.keys('documents', documentPrefix(callUuid))]
+    return [
+      put,
+      { on: 'open', key: openKey(callUuid) },
+      ...documents.map((key) => ({ on: 'documents' as const, key })),
+    ]
   } catch {
     // Whoever delivers it will see that it cannot be read.
     return [put]
@@ -135,13 +151,12 @@ function changesOf(kind: Kind, key: string, entry: string): Change[] {
 
 async function check(file: string): Promise<void> {
   const unreadable = (why: string) => new JournalError('unreadable', `${file} ${why}`)
-  let first: Line | undefined
   let last: Line | undefined
   let sum = ''
   let entries = -1
   try {
     for await (const { line, sumBefore } of linesOf(file)) {
-      first ??= line
+      if (last === undefined) checkHeader(line, unreadable)
       if (last?.kind === 'end') throw unreadable('goes on behind its end')
       if (line.kind === 'end') sum = sumBefore()
       else entries++
@@ -151,10 +166,16 @@ async function check(file: string): Promise<void> {
     if (error instanceof SyntaxError) throw unreadable('is no export of a journal, or damaged')
     throw error
   }
-  if (first?.kind !== 'header' || first.format !== format) throw unreadable('is no export of a journal')
-  if (first.v !== version) throw unreadable(`is of version ${first.v}, which this release does not know`)
-  if (last?.kind !== 'end') throw unreadable('is cut off')
+  if (last === undefined) throw unreadable('is no export of a journal')
+  if (last.kind !== 'end') throw unreadable('is cut off')
   if (last.sha256 !== sum || last.entries !== entries) throw unreadable('is damaged: its checksum is wrong')
+}
+
+/** First of all: what a newer release writes behind it may be unknown here. */
+function checkHeader(line: Line, unreadable: (why: string) => JournalError): void {
+  if (line.kind !== 'header' || line.format !== format) throw unreadable('is no export of a journal')
+  if (!readableVersions.includes(line.v))
+    throw unreadable(`is of version ${line.v}, which this release does not know`)
 }
 
 /** Each line of an export with the SHA-256 of those before it. Not readline: to it, U+2028 ends a line. */

@@ -10,9 +10,9 @@ export interface WriterOptions {
 }
 
 /**
- * What happens to a change when space runs out: a new call (`open`) is refused; so is the record of a call that
- * was refused itself (`refusal`), when half of what is set aside is used; any other `record` waits for space,
- * and a `removal`, which makes space, is given the last of it.
+ * What happens to a change when space runs out: what others can keep or do without (`open`), such as a new call, is
+ * refused; so is the record of a call that was refused itself (`refusal`), when half of what is set aside is used;
+ * any other `record` waits for space, and a `removal`, which makes space, is given the last of it.
  */
 export type TaskKind = 'record' | 'refusal' | 'open' | 'removal'
 

@@ -15,7 +15,7 @@ export interface CallRecord {
   /** ISO 4217, the tenant's. */
   readonly currency: string | null
   readonly direction: 'inbound' | 'outbound' | 'internal'
-  readonly source: 'session' | 'incomplete'
+  readonly source: 'session' | 'link' | 'json_cdr' | 'incomplete'
   /** Normal form. */
   readonly caller: string
   readonly called: string
@@ -43,6 +43,8 @@ export interface CallRecord {
   readonly gateway: string | null
   readonly isVip: boolean
   readonly isBlacklisted: boolean
+  /** More than one node had it. Absent in records of the first releases: false. */
+  readonly isTakenOver?: boolean
   /** Why the call was not let through. */
   readonly refusal: string | null
   readonly sipCallId: string | null

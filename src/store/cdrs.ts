@@ -39,6 +39,7 @@ export interface CdrView {
   readonly source: string
   readonly is_vip: boolean
   readonly is_blacklisted: boolean
+  readonly taken_over: boolean
   readonly refusal: string | null
   readonly a_leg_uuid: string
   readonly b_leg_uuid: string | null
@@ -106,7 +107,7 @@ const cdrOutputs = `call_uuid, tenant_id AS tenant, direction, caller, called, c
   ${['started_at', 'answered_at', 'bridged_at', 'ended_at'].map(rfc3339).join(', ')},
   ${['duration_ms', 'ring_ms', 'answered_ms', 'bridged_ms', 'billed_ms'].map(asNumber).join(', ')},
   hangup_cause, q850_cause, sip_status, hung_up_by, gateway, route, cost, carrier_cost, currency, source,
-  is_vip, is_blacklisted, refusal, a_leg_uuid, b_leg_uuid, sip_call_id, switch_name, codec, mos, recording_path,
+  is_vip, is_blacklisted, taken_over, refusal, a_leg_uuid, b_leg_uuid, sip_call_id, switch_name, codec, mos, recording_path,
   variables`
 
 const chargeOutputs = `leg_uuid, gateway, number, prefix, prefix_entered, description, price_per_minute,

@@ -49,6 +49,11 @@ export function rowParameters<Row>(columns: readonly Column<Row>[], rows: readon
 const isSpecial = /["\\\0]/
 const nul = /\0/g
 
+/** `text` as the tables have it, for whoever looks for what was stored: as `rowParameters` writes it. */
+export function storedText(text: string): string {
+  return text.replace(nul, '\ufffd').replace(/\p{Surrogate}/gu, '\ufffd')
+}
+
 /** PostgreSQL has no NUL in its texts. A caller who sends one shall be billed like any other: � takes its place. */
 function quoted(text: string): string {
   if (!isSpecial.test(text)) return `"${text}"`
@@ -64,6 +69,7 @@ export function jsonText(record: Readonly<Record<string, string>>): string {
   const text = JSON.stringify(record)
   // JSON.stringify writes exactly these as escapes; `\\u0000`, a backslash and digits, is cleaned in vain.
   if (!isUnstorable.test(text)) return text
-  const clean = (value: string) => value.replace(nul, '\ufffd').replace(/\p{Surrogate}/gu, '\ufffd')
-  return JSON.stringify(Object.fromEntries(Object.entries(record).map(([k, v]) => [clean(k), clean(v)])))
+  return JSON.stringify(
+    Object.fromEntries(Object.entries(record).map(([k, v]) => [storedText(k), storedText(v)])),
+  )
 }

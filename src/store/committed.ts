@@ -2,28 +2,44 @@ import type pg from 'pg'
 
 import { parseMoney } from '../billing/money.js'
 import type { CallRecord } from './call-record.js'
+import { storedText } from './columns.js'
 
 /** What of a committed call tells whether a further record is the same one. */
 export interface CommittedCall {
   readonly tenant: string | null
+  readonly source: CallRecord['source']
   /** µs since 1970. */
   readonly startedAt: number
   /** Decimal. */
   readonly cost: string
+  /** The legs that were charged, in the order of their answers. */
+  readonly charges: readonly CommittedCharge[]
 }
+
+export interface CommittedCharge {
+  readonly legUuid: string
+  /** µs since 1970. */
+  readonly endedAt: number
+}
+
+const micros = (column: string) => `(extract(epoch FROM ${column}) * 1000000)::float8`
 
 /** Calls that are committed, by their uuids. */
 export async function readCommitted(
   pool: pg.Pool,
   callUuids: readonly string[],
 ): Promise<ReadonlyMap<string, CommittedCall>> {
+  const given = new Map(callUuids.map((callUuid) => [storedText(callUuid), callUuid]))
   const { rows } = await pool.query<CommittedCall & { callUuid: string }>(
-    `SELECT call_uuid AS "callUuid", tenant_id AS tenant, cost,
-      (extract(epoch FROM started_at) * 1000000)::float8 AS "startedAt"
+    `SELECT call_uuid AS "callUuid", tenant_id AS tenant, source, cost, ${micros('started_at')} AS "startedAt",
+      ARRAY(
+        SELECT json_build_object('legUuid', leg_uuid, 'endedAt', ${micros('ended_at')})
+        FROM charges WHERE charges.call_uuid = call_keys.call_uuid ORDER BY answered_at, leg_uuid
+      ) AS charges
     FROM call_keys JOIN cdrs USING (call_uuid, started_at) WHERE call_uuid = ANY($1)`,
-    [callUuids],
+    [[...given.keys()]],
   )
-  return new Map(rows.map(({ callUuid, ...call }) => [callUuid, call]))
+  return new Map(rows.map(({ callUuid, ...call }) => [given.get(callUuid) ?? callUuid, call]))
 }
 
 /**

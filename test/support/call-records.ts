@@ -98,6 +98,18 @@ export function paidCall(billedMs: number, changes: Partial<CallRecord> = {}): C
   }
 }
 
+/** What becomes of a call of whose end nobody tells: billed for `billedMs`, to its last sign of life. */
+export function incompleteCall(
+  { callUuid, tenant, currency, startedAt }: CallRecord,
+  billedMs: number,
+  changes: Partial<CallRecord> = {},
+): CallRecord {
+  const call = { callUuid, tenant, currency, startedAt, source: 'incomplete' as const, ...changes }
+  return billedMs === 0
+    ? unansweredCall({ hangupCause: 'UNSPECIFIED', ...call })
+    : paidCall(billedMs, { hangupCause: 'UNSPECIFIED', ...call })
+}
+
 /** Tenants `prefix1` … `prefixN` with nothing on their balance. */
 export async function makeTenants(pool: pg.Pool, prefix: string, count: number): Promise<string[]> {
   const ids = Array.from({ length: count }, (_, i) => `${prefix}${i + 1}`)

@@ -28,6 +28,8 @@ const tasks: Record<string, (journal: Journal) => Promise<void>> = {
         const callUuid = randomUUID()
         await journal.openCall(callUuid, { number: 42 })
         say('open', callUuid)
+        await journal.keepDocument(callUuid, 'leg', callUuid)
+        say('told', callUuid)
         await journal.append(paidCall(60_000, { callUuid }))
         say('kept', callUuid)
       }
@@ -49,6 +51,10 @@ const tasks: Record<string, (journal: Journal) => Promise<void>> = {
       () => true,
       () => false,
     )
+    const isTold = await journal.keepDocument('told before', 'leg', '{}').then(
+      () => true,
+      () => false,
+    )
     while (!journal.isFull) await Promise.all(Array.from({ length: 20 }, () => keep(journal)))
     say('full', journal.trouble)
     for (let call = 0; call < 50; call++) await keep(journal)
@@ -60,6 +66,11 @@ const tasks: Record<string, (journal: Journal) => Promise<void>> = {
         say('refused', String(error))
       },
     )
+    await journal.keepDocument('told later', 'leg', '{}').catch((error: unknown) => {
+      say('unheard', String(error))
+    })
+    if (isTold) await keep(journal, 'told before')
+    say('documents', String([...journal.documents()].length))
     for (let refusals = 0; ; refusals++) {
       const record = unansweredCall({ refusal: 'the journal is full' })
       const isKept = await journal.append(record).then(
@@ -85,7 +96,7 @@ const tasks: Record<string, (journal: Journal) => Promise<void>> = {
           inHand.add(call)
         })
         // What makes room is written all the same: when that is done, the record is either kept or waits.
-        await journal.closeCall('nobody')
+        await journal.dropCall('nobody')
         await new Promise(setImmediate)
         if (!inHand.has(call)) return { kept }
       }
@@ -103,6 +114,7 @@ const tasks: Record<string, (journal: Journal) => Promise<void>> = {
     await waiting.kept
     await keep(journal)
     await journal.openCall('new', {})
+    await journal.keepDocument('told later', 'leg', '{}')
     say('goes on')
   },
 

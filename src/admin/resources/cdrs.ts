@@ -88,9 +88,12 @@ const cdr = Type.Unsafe<CdrView>(
       cost: money('What the tenant pays: the sum of the charges'),
       carrier_cost: nullable(money('What the carriers take')),
       currency: nullable(text('ISO 4217')),
-      source: text('Where the record comes from'),
+      source: text(
+        'Where the record comes from: session, link, json_cdr; incomplete: to its last sign of life',
+      ),
       is_vip: Type.Boolean(),
       is_blacklisted: Type.Boolean(),
+      taken_over: Type.Boolean({ description: 'More than one node had the call' }),
       refusal: nullable(text('Why the call was refused')),
       a_leg_uuid: text(),
       b_leg_uuid: nullable(text()),
