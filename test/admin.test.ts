@@ -62,6 +62,7 @@ t.test('the description is OpenAPI 3.1 and tells each operation apart', async (t
     'get /v1/blacklist',
     'get /v1/blacklist/{number}',
     'get /v1/cdrs',
+    'get /v1/switches',
     'get /v1/tenants/{id}/balance',
     'get /v1/tenants/{id}/transactions',
     'get /v1/vip',
@@ -274,34 +275,37 @@ t.test('with Redis away the lists say so, and the rest goes on', async (t) => {
   t.equal((await ask(t, 'GET', '/v1/blacklist')).status, 200)
 })
 
-t.test('with PostgreSQL away a key that is known still opens the lists, and the rest says so', async (t) => {
-  const newKey = await makeKey('admin', null)
-  t.equal((await ask(t, 'GET', '/v1/cdrs')).status, 200)
-  await databaseLine.cut()
-  for (const { method, url, body, headers } of everyOperation) {
-    const isList = /blacklist|vip/.test(url)
-    const answer = await ask(t, method, url, { body, headers })
-    t.equal(answer.status === 503, !isList, `${method} ${url}: ${answer.status}`)
-    const unknown = await ask(t, method, url, { body, headers, key: newKey })
-    t.equal(unknown.status, 503)
-    t.match(unknown.json(), {
-      type: 'urn:linger:problem:database_away',
-      detail: 'PostgreSQL does not answer. Try again later.',
+t.test(
+  'with PostgreSQL away a key that is known still opens the lists and the switches, and the rest says so',
+  async (t) => {
+    const newKey = await makeKey('admin', null)
+    t.equal((await ask(t, 'GET', '/v1/cdrs')).status, 200)
+    await databaseLine.cut()
+    for (const { method, url, body, headers } of everyOperation) {
+      const needsNone = /blacklist|vip|switches/.test(url)
+      const answer = await ask(t, method, url, { body, headers })
+      t.equal(answer.status === 503, !needsNone, `${method} ${url}: ${answer.status}`)
+      const unknown = await ask(t, method, url, { body, headers, key: newKey })
+      t.equal(unknown.status, 503)
+      t.match(unknown.json(), {
+        type: 'urn:linger:problem:database_away',
+        detail: 'PostgreSQL does not answer. Try again later.',
+      })
+    }
+    const ready = await ask(t, 'GET', '/ready', { key: null })
+    t.match(ready.json(), {
+      status: 503,
+      detail: /^postgresql: PostgreSQL at 127\.0\.0\.1:\d+, database \w+/,
+      checks: [
+        { name: 'postgresql', ok: false },
+        { name: 'redis', ok: true },
+      ],
     })
-  }
-  const ready = await ask(t, 'GET', '/ready', { key: null })
-  t.match(ready.json(), {
-    status: 503,
-    detail: /^postgresql: PostgreSQL at 127\.0\.0\.1:\d+, database \w+/,
-    checks: [
-      { name: 'postgresql', ok: false },
-      { name: 'redis', ok: true },
-    ],
-  })
-  t.notMatch(ready.json().detail, new URL(database.url).password || 'no password')
-  await databaseLine.mend()
-  t.equal((await ask(t, 'GET', '/v1/cdrs', { key: newKey })).status, 200)
-})
+    t.notMatch(ready.json().detail, new URL(database.url).password || 'no password')
+    await databaseLine.mend()
+    t.equal((await ask(t, 'GET', '/v1/cdrs', { key: newKey })).status, 200)
+  },
+)
 
 t.test('every answer that the description names was seen', async (t) => {
   const elsewhere = [answersOfLedger, answersOfLists, answersOfTransactions]

@@ -1,3 +1,4 @@
+import type { FastifyPluginCallback } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type pg from 'pg'
@@ -15,8 +16,12 @@ export interface AdminDependencies {
   /** Whose dialling habits the numbers of the lists are entered in. */
   country: Country
   log: Logger
-  /** What must be well for /ready besides PostgreSQL, Redis and the catalog. */
+  /** The links to the FreeSWITCHes, as they are now. */
+  switches: () => readonly SwitchStatus[]
+  /** What must be well for /ready besides PostgreSQL, Redis, the catalog and the links. */
   readiness: () => Promise<Check[]>
+  /** What else is served on the same port, with its own ways of proving who asks. */
+  plugins?: readonly FastifyPluginCallback[]
   /** Told when a booking takes a tenant's balance below its threshold. */
   onLowBalance?: (low: LowBalance) => void
 }
@@ -26,4 +31,19 @@ export interface Check {
   ok: boolean
   /** What is wrong, one line. */
   detail?: string
+}
+
+/** What is shown of a link to a FreeSWITCH. */
+export interface SwitchStatus {
+  /** `host:port` */
+  readonly name: string
+  readonly isUp: boolean
+  /** Why it is down, one line. */
+  readonly trouble?: string | undefined
+  /** FreeSWITCH's own name. */
+  readonly switchName?: string | undefined
+  /** Another one after each start of FreeSWITCH. */
+  readonly coreUuid?: string | undefined
+  /** In µs since 1970, by the switch's clock; 0: nothing was heard yet. */
+  readonly lastHeardAt?: number
 }

@@ -8,6 +8,7 @@ import { bookings } from './resources/bookings.js'
 import { cdrs } from './resources/cdrs.js'
 import { health } from './resources/health.js'
 import { blacklist, vip } from './resources/lists.js'
+import { switches } from './resources/switches.js'
 import { tenants } from './resources/tenants.js'
 import { transactions } from './resources/transactions.js'
 import { problem } from './schemas.js'
@@ -20,7 +21,7 @@ const requestTimeoutMs = 30_000
 const longestParameter = 64 * 9
 
 /** What is under /v1: a file a resource. */
-const resources = [cdrs, tenants, bookings, transactions, blacklist, vip]
+const resources = [cdrs, tenants, bookings, transactions, blacklist, vip, switches]
 
 /** Makes the admin API; it does not listen yet. Everything under /v1 needs an admin key. */
 export async function buildAdmin(dependencies: AdminDependencies): Promise<FastifyInstance> {
@@ -67,6 +68,7 @@ export async function buildAdmin(dependencies: AdminDependencies): Promise<Fasti
     },
     { prefix: '/v1' },
   )
+  for (const plugin of dependencies.plugins ?? []) await app.register(plugin)
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
   return app
 }

@@ -37,6 +37,12 @@ export function connect(): Command {
   return command('connect', 'connect')
 }
 
+/** The first command on an inbound socket. FreeSWITCH takes the rest of the line, blanks and `$` included. */
+export function auth(password: string): Command {
+  if (lineBreakers.test(password)) throw new UnsafeArgument('CR, LF or NUL in the password')
+  return command('auth', `auth ${password}`)
+}
+
 /**
  * Asks for the final events after the hangup.
  * @param seconds without them the session lingers until `exit`, and leaks if none comes

@@ -291,6 +291,7 @@ export class Connection {
   }
 }
 
-function isRefusal(reply: string): boolean {
+/** Whether a reply or an API command's output is one of FreeSWITCH's refusals. */
+export function isRefusal(reply: string): boolean {
   return reply.startsWith('-ERR') || reply.startsWith('-USAGE')
 }

@@ -2,7 +2,14 @@
  * What can go wrong on an event socket. Callers tell the cases apart by class or `code`, never by text.
  */
 export type EslErrorCode =
-  'CALLER_GONE' | 'COMMAND_REFUSED' | 'PROTOCOL' | 'REPLY_TIMEOUT' | 'UNSAFE_ARGUMENT' | 'OVERLOADED'
+  | 'ACCESS_REFUSED'
+  | 'CALLER_GONE'
+  | 'COMMAND_REFUSED'
+  | 'LINK_DOWN'
+  | 'OVERLOADED'
+  | 'PROTOCOL'
+  | 'REPLY_TIMEOUT'
+  | 'UNSAFE_ARGUMENT'
 
 export class EslError extends Error {
   readonly code: EslErrorCode
@@ -17,7 +24,11 @@ export class EslError extends Error {
 /** The channel has hung up, or the connection that controlled it is closed: nobody is left to talk to. */
 export class CallerGone extends EslError {
   constructor(message = 'the caller has gone', options?: ErrorOptions) {
+    // How every call ends that its caller ends, and caught by its class: nobody reads its stack, the dearest part of it.
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 0
     super('CALLER_GONE', message, options)
+    Error.stackTraceLimit = stackTraceLimit
   }
 }
 
@@ -62,5 +73,19 @@ export class UnsafeArgument extends EslError {
 export class Overloaded extends EslError {
   constructor(message: string) {
     super('OVERLOADED', message)
+  }
+}
+
+/** FreeSWITCH's inbound event socket does not take the password, or not this address: trying again does not help. */
+export class AccessRefused extends EslError {
+  constructor(message: string) {
+    super('ACCESS_REFUSED', message)
+  }
+}
+
+/** There is no link to FreeSWITCH, or it broke before the answer: a command may have been carried out or not. */
+export class LinkDown extends EslError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('LINK_DOWN', message, options)
   }
 }

@@ -42,10 +42,10 @@ interface About {
   callUuid?: string
 }
 
-/** The reason of a connection that a drain gave to the dialplan's next action: the call lives on elsewhere. */
+/** The reason of a connection that was let go while its call lives on elsewhere. */
 export class Released extends EslError {
-  constructor() {
-    super('CALLER_GONE', 'the server drains: the call goes to the next action of its dialplan')
+  constructor(message = 'the server drains: the call goes to the next action of its dialplan') {
+    super('CALLER_GONE', message)
   }
 }
 

@@ -68,6 +68,7 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
     catalog,
     country: 'VN',
     log,
+    switches: () => [],
     readiness: () => Promise.resolve([{ name: 'event_socket', ok: true }]),
     onLowBalance: (low) => told.push(low),
   }

@@ -3,7 +3,7 @@ import { checkRedis } from '../../screening/redis.js'
 import { checkDatabase } from '../../store/database.js'
 import { Problem, problemType } from '../errors.js'
 import { problem } from '../schemas.js'
-import type { AdminDependencies, Check } from '../dependencies.js'
+import type { AdminDependencies, Check, SwitchStatus } from '../dependencies.js'
 
 const checks = Type.Array(
   Type.Object(
@@ -39,7 +39,7 @@ const notReady = Type.Object({ ...problem.properties, checks }, { additionalProp
 
 /** For load balancers and monitors: open, and cheap. */
 export const health: FastifyPluginCallbackTypebox<AdminDependencies> = (app, dependencies, done) => {
-  const { pool, redis, screening, catalog, readiness } = dependencies
+  const { pool, redis, screening, catalog, switches, readiness } = dependencies
 
   app.get(
     '/health',
@@ -74,8 +74,10 @@ export const health: FastifyPluginCallbackTypebox<AdminDependencies> = (app, dep
         Promise.resolve(checkCatalog(catalog.ready)),
         readiness(),
       ])
-      const all = results.flat()
-      const failed = all.filter(({ ok }) => !ok)
+      const vital = results.flat()
+      const failed = vital.filter(({ ok }) => !ok)
+      // Shown, no more: while one switch restarts, the calls of the others come in all the same.
+      const all = [...vital, ...switches().map(checkSwitch)]
       if (failed.length === 0) return { status: 'ready' as const, checks: all }
       const detail = failed.map(({ name, detail }) => `${name}: ${detail ?? 'not ready'}`).join('; ')
       const body = { ...new Problem('not_ready', detail).toJSON(), checks: all }
@@ -101,4 +103,8 @@ function checkCatalog(ok: boolean): Check {
     ok,
     ...(!ok && { detail: 'tenants, gateways and rates are as they were last read' }),
   }
+}
+
+function checkSwitch({ name, isUp, trouble }: SwitchStatus): Check {
+  return { name: `switch ${name}`, ok: isUp, ...(!isUp && trouble !== undefined && { detail: trouble }) }
 }
