@@ -1,7 +1,19 @@
-import { BlockList, isIP } from 'node:net'
 import { parseEnv } from 'node:util'
 import { getCountries } from 'libphonenumber-js'
 import type { Country } from './numbering/normal-form.js'
+import {
+  address,
+  allowList,
+  credentials,
+  flag,
+  isLoopbackOnly,
+  names,
+  oneOf,
+  path,
+  switches,
+  url,
+  whole,
+} from './setting-values.js'
 
 /**
  * A setting that cannot be used, in one line: its name, the value (never a secret's) and what is allowed.
@@ -9,12 +21,6 @@ import type { Country } from './numbering/normal-form.js'
  */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
-}
-
-/** Where to listen. Port 0 takes a free one. */
-export interface Address {
-  host: string
-  port: number
 }
 
 interface Setting<T> {
@@ -166,6 +172,41 @@ export const settings = {
     purpose: 'How long FreeSWITCH keeps the socket open after the hangup, in seconds',
     parse: whole(2, 900),
   }),
+  freeswitch: setting({
+    name: 'FREESWITCH',
+    allowed: 'esl://:password@host:port, several with commas between, such as esl://:ClueCon@127.0.0.1:8021',
+    purpose: 'The inbound event sockets of your FreeSWITCHes; without them there is no second look at a call',
+    isSecret: true,
+    parse: switches,
+  }),
+  switchAllow: setting({
+    name: 'SWITCH_ALLOW',
+    default: '127.0.0.0/8,::1',
+    allowed: 'addresses and CIDR ranges with commas between, such as 127.0.0.1,10.0.0.0/8',
+    purpose: 'Who may post to /freeswitch: the addresses of your FreeSWITCHes',
+    parse: allowList,
+  }),
+  switchAuth: setting({
+    name: 'SWITCH_AUTH',
+    allowed:
+      'user:password, 8 characters of password at least; needed where SWITCH_ALLOW names other machines',
+    purpose: 'What FreeSWITCH proves itself with (HTTP basic) when it posts to /freeswitch',
+    isSecret: true,
+    parse: credentials,
+  }),
+  secondSourceSeconds: setting({
+    name: 'SECOND_SOURCE_SECONDS',
+    default: '60',
+    allowed: 'a whole number from 1 to 3600',
+    purpose: "How long the other sources of a call's CDR wait for that of its session, in seconds",
+    parse: whole(1, 3_600),
+  }),
+  cdrDir: setting({
+    name: 'CDR_DIR',
+    allowed: "a folder's path",
+    purpose: "mod_json_cdr's err-log-dir, if this machine can see it: what it saved there is taken in",
+    parse: path,
+  }),
   drainSeconds: setting({
     name: 'DRAIN_SECONDS',
     default: '30',
@@ -179,7 +220,7 @@ type Settings = typeof settings
 type Value<S> = S extends Setting<infer T> ? T : never
 
 /** Settings that have no default are undefined unless given. */
-type Optional = 'databaseUrl' | 'redisUrl' | 'adminKey' | 'logFile'
+type Optional = 'databaseUrl' | 'redisUrl' | 'adminKey' | 'logFile' | 'freeswitch' | 'switchAuth' | 'cdrDir'
 
 export type Config = Readonly<
   { [K in Exclude<keyof Settings, Optional>]: Value<Settings[K]> } & {
@@ -207,6 +248,11 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>, en
   if (config.lingerSeconds <= config.finalEventSeconds) {
     throw wrong(settings.lingerSeconds, String(config.lingerSeconds))
   }
+  if (config.switchAuth === undefined && !isLoopbackOnly(config.switchAllow)) {
+    throw new ConfigError(
+      'SWITCH_AUTH is not set; SWITCH_ALLOW names other machines, which must prove who they are',
+    )
+  }
   return config
 }
 
@@ -214,63 +260,6 @@ function wrong({ name, allowed, isSecret }: Setting<unknown>, text: string): Con
   // JSON's escapes keep whatever was entered on one line.
   const value = isSecret ? 'a value (not shown, it is a secret)' : JSON.stringify(text)
   return new ConfigError(`${name} is ${value}; allowed is ${allowed}`)
-}
-
-function address(text: string): Address | undefined {
-  const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? []
-  const port = Number(digits)
-  const host = bracketed ?? plain
-  if (host === undefined || port > 65_535) return undefined
-  if (bracketed !== undefined ? isIP(bracketed) !== 6 : !/^[A-Za-z0-9._-]+$/.test(host)) return undefined
-  return { host, port }
-}
-
-function url(...protocols: string[]): (text: string) => string | undefined {
-  return (text) => {
-    if (!URL.canParse(text)) return undefined
-    const { protocol, hostname } = new URL(text)
-    return protocols.includes(protocol) && hostname !== '' ? text : undefined
-  }
-}
-
-function path(text: string): string | undefined {
-  return text.includes('\0') ? undefined : text
-}
-
-function whole(least: number, most: number): (text: string) => number | undefined {
-  return (text) => {
-    const value = /^\d{1,9}$/.test(text) ? Number(text) : NaN
-    return value >= least && value <= most ? value : undefined
-  }
-}
-
-function flag(text: string): boolean | undefined {
-  return text === 'true' ? true : text === 'false' ? false : undefined
-}
-
-function oneOf<T extends string>(...values: T[]): (text: string) => T | undefined {
-  return (text) => values.find((value) => value === text)
-}
-
-function names(text: string): ReadonlySet<string> | undefined {
-  if (text === '-') return new Set()
-  const all = text.split(',').map((name) => name.trim())
-  return all.every((name) => /^[A-Za-z0-9_.][A-Za-z0-9_.-]*$/.test(name)) ? new Set(all) : undefined
-}
-
-function allowList(text: string): BlockList | undefined {
-  const list = new BlockList()
-  for (const entry of text.split(',')) {
-    const [, ip = '', , digits] = /^([0-9A-Fa-f.:]+)(\/(\d{1,3}))?$/.exec(entry.trim()) ?? []
-    const family = isIP(ip)
-    if (family === 0) return undefined
-    const bits = digits === undefined ? undefined : Number(digits)
-    if (bits !== undefined && bits > (family === 4 ? 32 : 128)) return undefined
-    const kind = family === 4 ? 'ipv4' : 'ipv6'
-    if (bits === undefined) list.addAddress(ip, kind)
-    else list.addSubnet(ip, bits, kind)
-  }
-  return list
 }
 
 /** The text of .env.example. */

@@ -1,16 +1,19 @@
 import type { AddressInfo } from 'node:net'
-import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { buildAdmin } from './admin/server.js'
 import { Credit } from './billing/credit.js'
 import { CallLimits } from './billing/limits.js'
 import { isKnownCall } from './call/facts.js'
-import { Session, type SessionDependencies } from './call/session.js'
+import { LiveCalls } from './call/live.js'
+import type { SessionDependencies } from './call/session-dependencies.js'
+import { Session } from './call/session.js'
 import type { Config } from './config.js'
 import { CallerGone } from './esl/errors.js'
 import { Listener } from './esl/listener.js'
 import { Feeder } from './journal/feeder.js'
 import { Journal, journalFolder } from './journal/journal.js'
+import { listenError, listenHttp, show } from './listening.js'
+import { nodeId } from './node-id.js'
 import { connectRedis } from './screening/redis.js'
 import { Screening } from './screening/screen.js'
 import { ensureFirstKey } from './store/api-keys.js'
@@ -21,6 +24,8 @@ import { migrateDatabase } from './store/migrate.js'
 import { ensurePartitions } from './store/partitions.js'
 import { reserveCredit } from './store/reservations.js'
 import { seedDemo } from './store/seed.js'
+import { switchCdr } from './switch/cdr.js'
+import { Watch } from './watch.js'
 
 export interface ServerOptions {
   readonly config: Config
@@ -120,6 +125,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     }
     const feeder = new Feeder({ journal, pool: commitPool, log, onLowBalance })
     undo.push(() => feeder.close())
+    const node = await nodeId(dataDir)
+    const live = new LiveCalls()
+    const watch = new Watch({ config, node, pool, redis, catalog, credit, journal, live, log })
+    undo.push(() => watch.close())
     const admin = await buildAdmin({
       pool: adminPool,
       redis,
@@ -128,6 +137,13 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       country: config.defaultCountry,
       log,
       onLowBalance,
+      switches: () => watch.links,
+      plugins: [
+        (app, _options, done) => {
+          const { switchAllow: allow, switchAuth: auth } = config
+          switchCdr(app, { secondSource: watch.secondSource, allow, auth }, done)
+        },
+      ],
       readiness: () =>
         Promise.resolve([
           {
@@ -143,8 +159,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         ]),
     })
     undo.push(() => admin.close())
-    await listenHttp(admin, config)
-    const stopping = new AbortController()
+    await listenHttp(admin, config.httpListen)
     const listener = await listenForCalls(config, log, {
       catalog,
       screening,
@@ -152,11 +167,14 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       credit,
       journal,
       log,
-      stopping: stopping.signal,
       trustedProfiles: config.trustedProfiles,
       defaultCountry: config.defaultCountry,
       finalEventMs: config.finalEventSeconds * 1000,
+      node,
+      live,
+      elsewhere: watch,
     })
+    watch.start(listener.address.port)
     let closing: Promise<void> | undefined
     return {
       eslAddress: show(listener.address),
@@ -170,7 +188,6 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       },
       close: ({ deadlineMs }) => {
         closing ??= (async () => {
-          stopping.abort()
           const given = await listener.close({ deadlineMs })
           if (given > 0) log.warn({ calls: given }, 'calls were given to the next action of their dialplan')
           if (!feeder.isAway) await feeder.drain(AbortSignal.timeout(deliveryMs))
@@ -209,32 +226,6 @@ async function listenForCalls(
       },
     })
   } catch (error) {
-    throw listenError('ESL_LISTEN', host, port, error)
+    throw listenError('ESL_LISTEN', { host, port }, error)
   }
-}
-
-async function listenHttp(admin: FastifyInstance, config: Config): Promise<void> {
-  const { host, port } = config.httpListen
-  try {
-    await admin.listen({ host, port })
-  } catch (error) {
-    throw listenError('HTTP_LISTEN', host, port, error)
-  }
-}
-
-function listenError(setting: string, host: string, port: number, error: unknown): Error {
-  const { code, message } = error as NodeJS.ErrnoException
-  const what =
-    code === 'EADDRINUSE'
-      ? 'another process listens there; stop it, or set another port'
-      : code === 'EADDRNOTAVAIL'
-        ? 'this machine has no such address'
-        : code === 'EACCES'
-          ? 'this user may not listen there'
-          : message
-  return new Error(`${setting} ${host}:${port}: ${what}`, { cause: error })
-}
-
-function show({ address, port, family }: AddressInfo): string {
-  return family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`
 }

@@ -19,6 +19,7 @@ const mayKnow: Readonly<Record<string, readonly string[]>> = {
   routes: ['channel', 'numbering', 'store'],
   call: ['esl', 'channel', 'routes', 'numbering', 'screening', 'billing', 'journal', 'store'],
   admin: ['screening', 'store', 'billing', 'numbering'],
+  switch: ['call'],
 }
 const maxLines = 300
 

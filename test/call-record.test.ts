@@ -1,4 +1,3 @@
-import { readFileSync, readdirSync } from 'node:fs'
 import t from 'tap'
 import { parseMoney } from '../src/billing/money.js'
 import { plainTerms, type Rate } from '../src/billing/rating.js'
@@ -6,12 +5,9 @@ import { channelFacts, micros } from '../src/call/facts.js'
 import type { Identity } from '../src/call/identify.js'
 import { Legs } from '../src/call/legs.js'
 import { callRecord, type CallStory } from '../src/call/record.js'
-import { Event } from '../src/esl/event.js'
-import { FrameParser } from '../src/esl/parser.js'
 import type { CallRecord } from '../src/store/call-record.js'
 import type { Tenant } from '../src/store/catalog.js'
-
-const transcripts = new URL('../../test/recordings/transcripts/', import.meta.url)
+import { outboundRecordings, recorded } from './support/recorded.js'
 
 const demo: Tenant = {
   id: 'demo',
@@ -35,6 +31,7 @@ const rate: Rate = {
 }
 const attempt = {
   id: 'attempt1',
+  target: 'gateway:carrier1',
   gateway: { name: 'carrier1', carrierCostPerMinute: parseMoney('300') },
   number: '84901234567',
   rate,
@@ -49,27 +46,6 @@ const identity: Identity = {
   isEmergency: false,
 }
 
-/** What FreeSWITCH sent in a transcript: the reply to `connect`, then the events. */
-function recorded(name: string): { channel: Event; events: Event[] } {
-  let channel: Event | undefined
-  const events: Event[] = []
-  const parser = new FrameParser(({ contentType, head, body }) => {
-    if (head.startsWith('Event-Name: CHANNEL_DATA')) channel = Event.fromPlain(head)
-    if (contentType === 'text/event-json') events.push(Event.fromJson(Buffer.from(body)))
-    if (contentType === 'text/event-plain') events.push(Event.fromPlain(body.toString()))
-    if (contentType === 'text/event-xml') events.push(Event.fromXml(body.toString()))
-    return true
-  })
-  for (const line of readFileSync(new URL(`${name}.jsonl`, transcripts), 'utf8')
-    .trimEnd()
-    .split('\n')) {
-    const { from, text = '' } = JSON.parse(line) as { from: string; text?: string }
-    if (from === 'freeswitch') parser.push(Buffer.from(text))
-  }
-  if (channel === undefined) throw new Error(`${name} has no reply to connect`)
-  return { channel, events }
-}
-
 function recordOf(name: string, story: Partial<CallStory> = {}): CallRecord {
   const { channel, events } = recorded(name)
   const legs = new Legs()
@@ -82,6 +58,8 @@ function recordOf(name: string, story: Partial<CallStory> = {}): CallRecord {
   const finalEvent = events.find((event) => event.name === 'CHANNEL_HANGUP_COMPLETE')
   if (finalEvent === undefined) legs.close(lastHeardAt)
   return callRecord({
+    source: finalEvent ? 'session' : 'incomplete',
+    isTakenOver: false,
     facts: channelFacts(channel),
     identity,
     legs: legs.all,
@@ -228,9 +206,7 @@ t.test('the three event formats give the same record', async (t) => {
 })
 
 t.test("every recorded call makes a record whose times agree with FreeSWITCH's own", async (t) => {
-  for (const file of readdirSync(transcripts)) {
-    const name = file.replace('.jsonl', '')
-    if (name.startsWith('inbound-')) continue
+  for (const name of outboundRecordings()) {
     const final = recorded(name).events.find((event) => event.name === 'CHANNEL_HANGUP_COMPLETE')
     const record = recordOf(name)
     if (!final) continue

@@ -116,16 +116,23 @@ t.test(
     t.equal(outcome.cause, 'NORMAL_CLEARING')
     t.match(await linger.cdr(outcome.uuid), { billed_ms: 5_500, cost: '45.83' })
     const [leg] = outcome.legs
-    const commands = apiCommands(outcome).filter((command) => !command.endsWith(outcome.uuid))
+    const commands = apiCommands(outcome)
+      .filter((command) => /^sched_|linger_timers/.test(command))
+      .slice(1)
+    const names = commands.flatMap((command) => /^sched_api \d+ (linger-\S+)/.exec(command)?.[1] ?? [])
     const until = (seconds: number) => Math.floor(leg!.answeredAt! / 1e6) + seconds
-    const timer = (number: number) => `linger-${leg!.uuid}-${number}`
+    const [first = '', second = ''] = names
+    t.equal(new Set(names).size, 2, 'each timer has its own name')
     t.same(commands, [
-      `sched_api ${until(6)} ${timer(1)} uuid_kill ${leg!.uuid} ALLOTTED_TIMEOUT`,
+      // Whoever comes next must find both, should this server die between the two.
+      `uuid_setvar ${outcome.uuid} linger_timers ${leg!.uuid}+${first}`,
+      `sched_api ${until(6)} ${first} uuid_kill ${leg!.uuid} ALLOTTED_TIMEOUT`,
       `sched_del ${leg!.uuid}`,
-      `sched_api ${until(9)} ${timer(2)} uuid_kill ${leg!.uuid} ALLOTTED_TIMEOUT`,
-      `sched_del ${timer(1)}`,
+      `uuid_setvar ${outcome.uuid} linger_timers ${first}+${second}`,
+      `sched_api ${until(9)} ${second} uuid_kill ${leg!.uuid} ALLOTTED_TIMEOUT`,
+      `sched_del ${first}`,
       // The talk is over: nothing stays behind on the switch.
-      `sched_del ${timer(2)}`,
+      `sched_del ${second}`,
     ])
     t.match(await balance(linger), { reserved: '0.00' })
     await booksAddUp(t, linger)
@@ -266,14 +273,15 @@ t.test(
 
 t.test('the event socket is lost: what a leg holds is held until it is surely over', async (t) => {
   const sql = 'UPDATE tenants SET ring_seconds = 1'
-  const linger = await testLinger(t, { CREDIT_SLICE_SECONDS: '3' }, { sql })
+  const settings = { CREDIT_SLICE_SECONDS: '3', SECOND_SOURCE_SECONDS: '1' }
+  const linger = await testLinger(t, settings, { sql })
   const line = await Line.to(t, `tcp://${linger.esl.host}:${linger.esl.port}`)
   const { hostname: host, port } = new URL(line.url('tcp://any:1'))
   const cutOff = async (to: { host: string; port: number }) => {
     const call = dial(linger, { to: [to], farEnd: farEnds.answers(), speed: 1 })
     await call.until('CHANNEL_BRIDGE')
     await line.cut()
-    while (!linger.logged.some((entry) => entry.call === call.uuid && entry.msg.includes('may talk')))
+    while (!linger.logged.some((entry) => entry.call === call.uuid && entry.msg.includes('stays open')))
       await linger.http('GET', '/health')
     return call.uuid
   }

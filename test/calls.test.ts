@@ -1,5 +1,6 @@
 import t from 'tap'
 import { parseMoney } from '../src/billing/money.js'
+import { decodeLegState } from '../src/call/state.js'
 import { testLinger, type Cdr } from './support/linger.js'
 import { farEnds } from './support/switch/far-end.js'
 import { SimulatedSwitch } from './support/switch/switch.js'
@@ -84,10 +85,17 @@ t.test(
       },
       farEnd: farEnds.answers(1_000),
     })
-    t.same(dialled, [
-      '{originate_timeout=60,origination_caller_id_number=1000}' +
-        "[execute_on_answer='sched_hangup +300 ALLOTTED_TIMEOUT']sofia/gateway/carrier1/84901234567",
-    ])
+    const [, before, state, after] = /^(.*\[)linger_leg=([\w-]+),(.*)$/.exec(dialled.join('\n')) ?? []
+    t.equal(before, '{originate_timeout=60,origination_caller_id_number=1000}[')
+    t.equal(
+      after,
+      "execute_on_answer='sched_hangup +300 ALLOTTED_TIMEOUT']sofia/gateway/carrier1/84901234567",
+    )
+    t.match(
+      decodeLegState(state ?? ''),
+      { tenant: 'demo', attempt: { target: 'gateway:carrier1', rate: { prefix: '8490' } } },
+      'the leg itself knows what it costs',
+    )
   },
 )
 

@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
-import { loadConfig, type Address, type Config } from '../../src/config.js'
+import { loadConfig, type Config } from '../../src/config.js'
 import { readIfThere } from '../../src/embedded/files.js'
+import type { Address } from '../../src/setting-values.js'
 import type { Destination } from '../../test/support/switch/dialplan.js'
 
 /** The running server, as this machine's settings (environment and .env) tell of it. */

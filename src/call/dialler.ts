@@ -18,6 +18,7 @@ import { micros, millisBetween, type ChannelFacts } from './facts.js'
 import type { Identity } from './identify.js'
 import type { Attempt, Legs } from './legs.js'
 import { Meter } from './meter.js'
+import { encodeLegState, type AttemptResult } from './state.js'
 
 export interface DiallerOptions {
   readonly tenant: Tenant
@@ -28,6 +29,10 @@ export interface DiallerOptions {
   readonly catalog: Catalog
   readonly credit: Credit
   readonly log: Logger
+  /** How attempts ended that another server made: they are not made again. */
+  readonly earlier: readonly AttemptResult[]
+  /** What the call must remember on its channel once this is dialled. */
+  readonly stateWith: (attempt: Attempt, results: readonly AttemptResult[]) => string
   /** Ends the call, and says why. */
   readonly refuse: (cause: string, why: string) => Promise<never>
 }
@@ -51,9 +56,14 @@ export class Dialler {
   #abandoned: Meter | undefined
   #lastBridge: BridgeResult | undefined
   #lastAttempt: Attempt | undefined
+  /** How each attempt ended, those of an earlier server first. */
+  readonly #results: AttemptResult[]
+  /** Of those, how many its route has been told of. */
+  #replayed = 0
 
   constructor(options: DiallerOptions) {
     this.#options = options
+    this.#results = [...options.earlier]
   }
 
   /** How the latest leg ended. */
@@ -81,29 +91,51 @@ export class Dialler {
   /** Rings an extension; charged only where the tenant has an inbound tariff for the number that was called. */
   async toExtension(extension: Extension): Promise<BridgeResult> {
     const { tenant, facts, identity, catalog } = this.#options
+    const target = `extension:${extension.number}`
     const domain = tenant.domain ?? facts.domain ?? facts.authRealm
-    return this.#dial(
-      {
-        id: randomUUID(),
-        gateway: undefined,
-        number: extension.number,
-        rate: catalog.inboundRate(tenant.id, identity.called),
-      },
-      (options) =>
-        extensionDialString(
-          extension.number,
-          domain !== undefined && isDomain(domain) ? domain : undefined,
-          options,
-        ),
+    return (
+      this.#earlierResult(target) ??
+      this.#dial(
+        {
+          id: randomUUID(),
+          target,
+          gateway: undefined,
+          number: extension.number,
+          rate: catalog.inboundRate(tenant.id, identity.called),
+        },
+        (options) =>
+          extensionDialString(
+            extension.number,
+            domain !== undefined && isDomain(domain) ? domain : undefined,
+            options,
+          ),
+      )
     )
   }
 
   async toGateway(gateway: Gateway): Promise<BridgeResult> {
     const { called } = this.#options.identity
+    const target = `gateway:${gateway.name}`
+    const earlier = this.#earlierResult(target)
+    if (earlier !== undefined) return earlier
     const rate = await this.#rateOf(called)
-    return this.#dial({ id: randomUUID(), gateway, number: called, rate }, (options) =>
+    return this.#dial({ id: randomUUID(), target, gateway, number: called, rate }, (options) =>
       gatewayDialString(gateway.name, called, options),
     )
+  }
+
+  /**
+   * The route begins anew when its call was taken over: what it dials then is answered from what was dialled before.
+   * After a talk nothing is dialled again, even if the routing has changed since.
+   */
+  #earlierResult(target: string): BridgeResult | undefined {
+    const left = this.#results.slice(this.#replayed, this.#options.earlier.length)
+    const talk = left.find(({ isConnected }) => isConnected)
+    const result = left.find((each) => each.target === target) ?? talk
+    if (result === undefined) return undefined
+    this.#replayed = this.#results.indexOf(result) + 1
+    this.#lastBridge = { isConnected: result.isConnected, cause: result.cause }
+    return this.#lastBridge
   }
 
   /** @returns undefined for an emergency number */
@@ -143,32 +175,34 @@ export class Dialler {
       callerNumber: facts.callerNumber,
       ringSeconds: tenant.ringSeconds,
       maxSeconds: granted.untilMs / 1000,
+      legState: encodeLegState({ callUuid: facts.uuid, tenant: tenant.id, attempt }),
       // Answered already, the far end's own answer would not be told on this leg, and its time is money.
       ignoreEarlyMedia: facts.answeredAt !== undefined,
     })
     legs.dialling(attempt)
-    if (attempt.rate === undefined) return this.#bridge(to)
-    const meter = new Meter({ credit, channel, log, leg, granted, ringSeconds: tenant.ringSeconds })
+    if (attempt.rate === undefined) return this.#bridge(to, attempt)
+    const meter = new Meter({ credit, control: channel, log, leg, granted, ringSeconds: tenant.ringSeconds })
     this.#meter = meter
     try {
-      const result = await this.#bridge(to)
+      const result = await this.#bridge(to, attempt)
       meter.stop()
       return result
     } catch (error) {
-      if (channel.hasHungUp) meter.stop()
-      else {
-        meter.abandon()
-        this.#abandoned = meter
-      }
+      // The leg may outlive its caller, or the caller this socket: its timers stay.
+      meter.abandon()
+      this.#abandoned = meter
       throw error
     } finally {
       this.#meter = undefined
     }
   }
 
-  async #bridge(to: DialString): Promise<BridgeResult> {
-    this.#lastBridge = await this.#options.channel.bridge(to, this.#variables())
-    return this.#lastBridge
+  async #bridge(to: DialString, attempt: Attempt): Promise<BridgeResult> {
+    const { channel, stateWith } = this.#options
+    const result = await channel.bridge(to, this.#variables(), stateWith(attempt, this.#results))
+    this.#results.push({ target: attempt.target, ...result })
+    this.#lastBridge = result
+    return result
   }
 
   /**

@@ -1,3 +1,4 @@
+import { stateVariable } from '../channel/channel.js'
 import type { Event } from '../esl/event.js'
 
 /**
@@ -72,7 +73,7 @@ export function channelFacts(channel: Event): ChannelFacts {
 
 /** A call that this or another node had before: never refused for capacity. */
 export function isKnownCall(channel: Event): boolean {
-  return channel.peek('variable_linger_call') !== undefined
+  return channel.peek(`variable_${stateVariable}`) !== undefined
 }
 
 /** A time in µs since 1970; undefined when it is absent or 0, FreeSWITCH's "not yet". */

@@ -24,6 +24,8 @@ export interface IdentifyOptions {
   readonly trustedProfiles: ReadonlySet<string>
   /** For the called number of a call whose tenant is not known yet. */
   readonly defaultCountry: Country
+  /** Whose call it is, where a server has found that out before. */
+  readonly tenant?: Tenant | undefined
 }
 
 /**
@@ -33,17 +35,18 @@ export interface IdentifyOptions {
 export function identify(
   facts: ChannelFacts,
   catalog: Catalog,
-  { trustedProfiles, defaultCountry }: IdentifyOptions,
+  { trustedProfiles, defaultCountry, tenant: known }: IdentifyOptions,
 ): Identity {
   const believesFrom = facts.isAuthorized || trustedProfiles.has(facts.profile ?? '')
-  const owner =
+  const found =
     (facts.accountCode === undefined ? undefined : catalog.byAccount(facts.accountCode)) ??
     (facts.authUser === undefined ? undefined : catalog.byAuthUser(facts.authUser, facts.authRealm)) ??
     (believesFrom ? catalog.byTrustedExtension(facts.callerNumber, facts.domain) : undefined)
-  const dialledIn = owner?.tenant.country ?? defaultCountry
+  const owner = known === undefined || found?.tenant.id === known.id ? found : undefined
+  const dialledIn = (known ?? owner?.tenant)?.country ?? defaultCountry
   const number = normalNumber(facts.calledNumber, dialledIn)
   const did = catalog.byDid(number)
-  const tenant = owner?.tenant ?? did?.tenant
+  const tenant = known ?? owner?.tenant ?? did?.tenant
   const country = tenant?.country ?? defaultCountry
   const caller = normalNumber(facts.callerNumber, country)
   const called = country === dialledIn ? number : normalNumber(facts.calledNumber, country)

@@ -7,6 +7,8 @@ import { micros } from './facts.js'
 export interface Attempt {
   /** Its name among the call's attempts: what is reserved for it is found by it. */
   readonly id: string
+  /** `gateway:carrier1`, `extension:1001`. */
+  readonly target: string
   /** Undefined for an extension. */
   readonly gateway: Pick<Gateway, 'name' | 'carrierCostPerMinute'> | undefined
   readonly number: string
@@ -22,6 +24,8 @@ export interface Leg {
   answeredAt: number | undefined
   readonly bridgedAt: number
   endedAt: number | undefined
+  /** The leg's own word (its HANGUP_COMPLETE, its mod_json_cdr document), not what its caller's events tell. */
+  endIsExact: boolean
 }
 
 /**
@@ -35,13 +39,42 @@ export class Legs {
     return this.#legs
   }
 
+  /** What was dialled last, and has not been answered: it may be by now. */
+  get attempt(): Attempt | undefined {
+    const attempt = this.#attempt
+    return this.#legs.some((leg) => leg.attempt === attempt) ? undefined : attempt
+  }
+
   /** The one that talks to the caller, answered or on early media. */
   get talking(): Leg | undefined {
     return this.#open()
   }
 
-  /** What is dialled from here on. */
-  dialling(attempt: Attempt): void {
+  /** Whether of each leg that costs anything its own word is there. */
+  get areExact(): boolean {
+    return this.#legs.every(({ endIsExact, answeredAt, attempt }) => {
+      return endIsExact || answeredAt === undefined || attempt.rate === undefined
+    })
+  }
+
+  /** Those that another server had. */
+  adopt(legs: readonly Leg[]): void {
+    this.#legs.push(...legs.map((leg) => ({ ...leg })))
+  }
+
+  /** A leg's own word of itself, which is exact: about one that its caller's events told of, or one that they did not. */
+  hear(told: Leg): void {
+    const known = this.#legs.find(({ uuid }) => uuid === told.uuid)
+    if (known === undefined) this.#legs.push({ ...told })
+    else {
+      known.answeredAt = told.answeredAt
+      known.endedAt = told.endedAt
+      known.endIsExact = true
+    }
+  }
+
+  /** What is dialled from here on; undefined: whatever it is, it is not ours. */
+  dialling(attempt: Attempt | undefined): void {
     this.#attempt = attempt
   }
 
@@ -83,6 +116,7 @@ export class Legs {
       answeredAt: micros(event, 'Other-Leg-Channel-Answered-Time'),
       bridgedAt,
       endedAt: undefined,
+      endIsExact: false,
     })
   }
 
@@ -94,8 +128,7 @@ export class Legs {
   /** Its end reads 0 on the caller's events; the bridge's end is the leg's (test/recordings/README.md, "Ending"). */
   #ended(event: Event, at = micros(event, 'Event-Date-Timestamp')): void {
     const leg = this.#open()
-    if (!leg) return
-    leg.endedAt = at ?? leg.bridgedAt
+    if (leg) leg.endedAt = at ?? leg.bridgedAt
   }
 
   #open(): Leg | undefined {

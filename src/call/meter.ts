@@ -1,12 +1,13 @@
+import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { Credit, Granted, Leg as CreditLeg } from '../billing/credit.js'
-import type { Channel } from '../channel/channel.js'
 import { prompt } from '../channel/prompt.js'
 import { CallerGone } from '../esl/errors.js'
+import type { LegControl } from './leg-control.js'
 
 export interface MeterOptions {
   readonly credit: Credit
-  readonly channel: Channel
+  readonly control: LegControl
   readonly log: Logger
   /** As it was authorised. */
   readonly leg: CreditLeg
@@ -14,6 +15,11 @@ export interface MeterOptions {
   readonly granted: Granted
   /** How long it may ring. */
   readonly ringSeconds: number
+  /**
+   * Of a leg that another server dialled: under which names its hangup may be scheduled. When it ends by them is not
+   * known, so that its timer is moved at once.
+   */
+  readonly timers?: readonly string[]
 }
 
 /** How long before its end the caller of a leg without further credit hears of it, in ms. */
@@ -30,7 +36,7 @@ const warningTone = prompt('tone_stream://%(200,0,900)')
  * Keeps the hangup timer of a leg that talks in step with its tenant's credit: a slice is reserved before the last
  * one ends, then the timer is moved. The new one is set before the old one is taken off, each by its name: a
  * second `sched_hangup` replaces nothing (recordings hangup-timer-twice, hangup-timer-extended). Should this
- * server die anywhere on the way, the earlier one fires.
+ * server die anywhere on the way, the earlier one fires, or whoever takes the leg over takes both off by their names.
  */
 export class Meter {
   readonly #options: MeterOptions
@@ -43,9 +49,8 @@ export class Meter {
   /** When it was answered: µs by the switch's clock, and ms by the monotonic one here. */
   #answeredAt = 0
   #answeredHere = 0
-  /** What the timer is found by: at first the leg, whose `sched_hangup` it is. */
-  #timerName = ''
-  #moves = 0
+  /** What the timer is found by: at first the leg, whose `sched_hangup` it is. Several while it is moved. */
+  #timers: readonly string[] = []
   #nextAsk: NodeJS.Timeout | undefined
   #warning: NodeJS.Timeout | undefined
   #state: 'metered' | 'over' | 'abandoned' = 'metered'
@@ -75,17 +80,19 @@ export class Meter {
   start(legUuid: string, answeredAt: number, now: number): void {
     if (this.#legUuid !== '' || this.#state !== 'metered') return
     this.#legUuid = legUuid
-    this.#timerName = legUuid
+    this.#timers = this.#options.timers ?? [legUuid]
     this.#answeredAt = answeredAt
     this.#answeredHere = performance.now() - Math.max(0, now - answeredAt) / 1000
-    this.#askInTime()
+    if (this.#options.timers === undefined) this.#askInTime()
+    else void this.#adopt()
   }
 
   /** The leg is over, or never was. */
   stop(): void {
     this.#end('over')
     // FreeSWITCH takes off by itself only what is named after the leg.
-    if (this.#moves > 0) this.#options.channel.unschedule(this.#timerName).catch(ignoreGone)
+    for (const name of this.#timers)
+      if (name !== this.#legUuid) this.#options.control.unschedule(name).catch(ignoreGone)
   }
 
   /** The leg may talk on where nobody here hears of it: its timer stays. */
@@ -112,6 +119,19 @@ export class Meter {
     return this.#answeredHere + this.#untilMs - performance.now()
   }
 
+  async #adopt(): Promise<void> {
+    try {
+      await this.#moveTimer(this.#untilMs)
+    } catch (error) {
+      if (error instanceof CallerGone) return
+      this.#options.log.error(
+        { err: error, leg: this.#legUuid },
+        'the timer of a leg was not moved; trying again',
+      )
+      this.#askIn(this.#retryMs)
+    }
+  }
+
   async #ask(): Promise<void> {
     const { credit, leg, log } = this.#options
     try {
@@ -130,33 +150,37 @@ export class Meter {
     if (this.#state === 'metered' && this.#leftMs > this.#retryMs) this.#askIn(this.#retryMs)
   }
 
-  /** @throws what the channel throws; the timer is then where it was, or at both places */
+  /** @throws what the control throws; the timer is then where it was, or at both places */
   async #moveTimer(untilMs: number): Promise<void> {
-    const { channel } = this.#options
-    const before = this.#timerName
-    const next = `linger-${this.#legUuid}-${++this.#moves}`
+    const { control } = this.#options
+    const before = this.#timers
+    const next = `linger-${this.#legUuid}-${randomBytes(4).toString('hex')}`
     // A moment of the switch's own clock, so that nothing between here and there makes it later; cut to
     // whole seconds, as its `sched_hangup +N` is.
     const at = Math.floor((this.#answeredAt + untilMs * 1000) / 1e6)
     this.#mostMs = untilMs
-    await channel.hangupLegAt(at, this.#legUuid, next, 'ALLOTTED_TIMEOUT')
-    this.#timerName = next
+    this.#timers = [...before, next]
+    await Promise.all([
+      control.rememberTimers(this.#timers),
+      control.hangupLegAt(at, this.#legUuid, next, 'ALLOTTED_TIMEOUT'),
+    ])
     this.#untilMs = untilMs
     clearTimeout(this.#warning)
     this.#warning = undefined
-    await channel.unschedule(before)
-    if (this.#state === 'metered') this.#askInTime()
+    await Promise.all(before.map((name) => control.unschedule(name)))
     // It ended meanwhile, when the new timer was not known to be there.
-    else if (this.#state === 'over') await channel.unschedule(next)
+    if (this.#state === 'over') await control.unschedule(next)
+    else this.#timers = [next]
+    if (this.#state === 'metered') this.#askInTime()
   }
 
   #warnInTime(why: string): void {
     if (this.#warning !== undefined) return
-    const { channel, log } = this.#options
+    const { control, log } = this.#options
     this.#warning = setTimeout(
       () => {
         log.info({ leg: this.#legUuid, why }, 'the leg ends soon, for there is no credit for more')
-        channel.playBeside(warningTone).catch(ignoreGone)
+        control.playBeside(warningTone).catch(ignoreGone)
       },
       Math.max(0, this.#leftMs - warningMs),
     )

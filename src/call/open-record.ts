@@ -1,17 +1,59 @@
 import type { ChannelFacts } from './facts.js'
-import type { Identity } from './identify.js'
+import type { Direction, Identity } from './identify.js'
+import type { Attempt, Leg } from './legs.js'
+import { attemptFromJson, attemptJson, legFromJson, legJson } from './state.js'
 
-/** What the journal keeps of a call in progress: enough to make its record when nobody else can any more. */
+/**
+ * What the journal keeps of a call in progress: enough to close it, should nobody else ever tell of it. Written
+ * when the call is routed, and again, every few seconds, while that has changed (src/call/live.ts).
+ */
 export interface OpenRecord {
   readonly facts: ChannelFacts
-  /** Null: nobody's call. */
-  readonly tenant: string | null
-  readonly direction: Identity['direction']
+  /** Undefined: nobody's call. */
+  readonly tenant: string | undefined
+  readonly direction: Direction
+  /** Normal form. */
   readonly caller: string
   readonly called: string
+  readonly route: string | undefined
+  readonly isVip: boolean
+  readonly takeovers: number
+  readonly legs: readonly Leg[]
+  readonly attempt: Attempt | undefined
+  /** The last sign of life, in µs by the switch's clock. */
+  readonly lastHeardAt: number
 }
 
-export function openRecord(facts: ChannelFacts, identity: Identity): OpenRecord {
+/** What of a call it is made of. */
+export type OpenStory = Omit<OpenRecord, 'tenant' | 'direction' | 'caller' | 'called'> & {
+  readonly identity: Identity
+}
+
+const version = 2
+
+/** @returns what `Journal.openCall` takes */
+export function openRecordJson({ identity, legs, attempt, ...story }: OpenStory): unknown {
   const { tenant, direction, caller, called } = identity
-  return { facts, tenant: tenant?.id ?? null, direction, caller, called }
+  return {
+    v: version,
+    ...story,
+    tenant: tenant?.id,
+    direction,
+    caller,
+    called,
+    legs: legs.map(legJson),
+    ...(attempt && { attempt: attemptJson(attempt) }),
+  }
+}
+
+/** @returns undefined when another release wrote it */
+export function readOpenRecord(data: unknown): OpenRecord | undefined {
+  // It is our own journal that it comes from: its shape is not in doubt, its version is.
+  const json = data as OpenRecord & { readonly v?: unknown }
+  if (typeof data !== 'object' || data === null || json.v !== version) return undefined
+  return {
+    ...json,
+    legs: json.legs.map(legFromJson),
+    attempt: json.attempt === undefined ? undefined : attemptFromJson(json.attempt),
+  }
 }

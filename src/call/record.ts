@@ -7,11 +7,14 @@ import { micros, millisBetween, type ChannelFacts } from './facts.js'
 import type { Identity } from './identify.js'
 import type { Leg } from './legs.js'
 
-/** What the session knows of a call when it is over. */
+/** What is known of a call when it is over, by whoever tells it. */
 export interface CallStory {
+  readonly source: CallRecord['source']
   readonly facts: ChannelFacts
   readonly identity: Identity
   readonly legs: readonly Leg[]
+  /** More than one node had it. */
+  readonly isTakenOver: boolean
   readonly route: string | undefined
   readonly gateway: string | undefined
   readonly isVip: boolean
@@ -63,7 +66,7 @@ export function callRecord(story: CallStory): CallRecord {
     tenant: tenant?.id ?? null,
     currency: tenant?.currency ?? null,
     direction: identity.direction,
-    source: final ? 'session' : 'incomplete',
+    source: story.source,
     caller: identity.caller,
     called: identity.called,
     callerRaw: facts.callerNumber,
@@ -92,6 +95,7 @@ export function callRecord(story: CallStory): CallRecord {
     gateway: talked?.attempt.gateway?.name ?? story.gateway ?? null,
     isVip: story.isVip,
     isBlacklisted: story.isBlacklisted,
+    isTakenOver: story.isTakenOver,
     refusal: story.refusal ?? null,
     sipCallId: facts.sipCallId ?? null,
     switchName: facts.switchName ?? null,

@@ -1,41 +1,25 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import type { Credit } from '../billing/credit.js'
-import { limitMessages, type CallLimits } from '../billing/limits.js'
-import { Channel, type BridgeResult } from '../channel/channel.js'
+import { limitMessages } from '../billing/limits.js'
+import { Channel, stateVariable, type BridgeResult } from '../channel/channel.js'
 import type { Connection } from '../esl/connection.js'
 import { CallerGone, UnsafeArgument } from '../esl/errors.js'
 import type { Event } from '../esl/event.js'
-import { Released, type IncomingCall } from '../esl/listener.js'
+import type { IncomingCall } from '../esl/listener.js'
 import { JournalError } from '../journal/errors.js'
-import type { Journal } from '../journal/journal.js'
-import type { Country } from '../numbering/normal-form.js'
 import type { Call, Route } from '../routes/call.js'
 import { defaultRoute, routes } from '../routes/registry.js'
-import type { Screening } from '../screening/screen.js'
-import type { Catalog, Extension, Gateway } from '../store/catalog.js'
+import type { Extension, Gateway } from '../store/catalog.js'
 import { Dialler } from './dialler.js'
-import { channelFacts, micros } from './facts.js'
+import { channelFacts } from './facts.js'
 import { IdentifiedCall } from './identified-call.js'
 import { identify } from './identify.js'
-import { Legs } from './legs.js'
-import { openRecord } from './open-record.js'
-import { callRecord, type CallStory } from './record.js'
-
-export interface SessionDependencies {
-  readonly catalog: Catalog
-  readonly screening: Screening
-  readonly limits: CallLimits
-  readonly credit: Credit
-  readonly journal: Journal
-  readonly log: Logger
-  /** Aborted when the server stops. */
-  readonly stopping: AbortSignal
-  readonly trustedProfiles: ReadonlySet<string>
-  readonly defaultCountry: Country
-  /** How long after the end of the conversation the final event is awaited, in ms. */
-  readonly finalEventMs: number
-}
+import type { LegDocument } from './leg-document.js'
+import type { LiveCall } from './live.js'
+import type { SessionDependencies } from './session-dependencies.js'
+import { settle, type EndedCall } from './settlement.js'
+import { decodeCallState, type AttemptResult, type CallState } from './state.js'
+import { Story } from './story.js'
+import { resume } from './takeover.js'
 
 /** The call was refused: its CDR says why, nothing more is to be done. */
 class Refused extends Error {}
@@ -44,30 +28,46 @@ const nobodys =
   'no tenant: neither account code, authenticated user, trusted extension nor called number is known'
 
 /** One call, from its first packet to its CDR. */
-export class Session extends IdentifiedCall implements Call {
+export class Session extends IdentifiedCall implements Call, LiveCall, EndedCall {
   readonly channel: Channel
   readonly log: Logger
+  readonly connection: Connection
   readonly #isOverCapacity: boolean
   readonly #dependencies: SessionDependencies
-  readonly #legs = new Legs()
-  #dialler: Dialler | undefined
-  #route: string | undefined
-  #isVip = false
-  #isBlacklisted = false
-  #refusal: string | undefined
-  #recordingPath: string | undefined
-  #ending: CallStory['ending']
-  #lastHeardAt: number
+  readonly story: Story
+  /** What its last server left on the channel. */
+  readonly #state: CallState | undefined
+  /** How that server's attempts ended. */
+  #earlier: readonly AttemptResult[] = []
+  isOpen = false
+  #isSuperseded = false
+  #isTransferred = false
+  dialler: Dialler | undefined
 
   private constructor(incoming: IncomingCall, dependencies: SessionDependencies) {
     // The channel's data is let go here: its facts are a few hundred bytes.
-    const facts = channelFacts(incoming.channel)
-    super(facts, identify(facts, dependencies.catalog, dependencies))
+    const { channel, connection } = incoming
+    const facts = channelFacts(channel)
+    const state = decodeCallState(channel.peek(`variable_${stateVariable}`))
+    const { catalog } = dependencies
+    const tenant = state && catalog.tenant(state.tenant)
+    super(facts, identify(facts, catalog, { ...dependencies, tenant }))
+    this.connection = connection
     this.#isOverCapacity = incoming.isOverCapacity
     this.#dependencies = dependencies
-    this.#lastHeardAt = facts.createdAt
     this.log = dependencies.log.child({ call: facts.uuid })
-    this.channel = new Channel(incoming.connection, facts.uuid, (event) => {
+    this.story = new Story(facts, this.identity)
+    this.#state = state
+    if (state !== undefined) {
+      const { legs, results } = resume(state, channel)
+      const { direction, caller, called } = state
+      this.story.legs.adopt(legs)
+      this.#earlier = results
+      this.story.identity = { ...this.identity, direction, caller, called }
+      this.story.isVip = state.isVip
+      this.story.takeovers = state.takeovers + (dependencies.live.has(facts.uuid) ? 0 : 1)
+    }
+    this.channel = new Channel(connection, facts.uuid, (event) => {
       this.#observe(event)
     })
   }
@@ -78,23 +78,24 @@ export class Session extends IdentifiedCall implements Call {
    * @returns when the call's record is durable and its socket is let go
    */
   static serve(incoming: IncomingCall, dependencies: SessionDependencies): Promise<void> {
-    return new Session(incoming, dependencies).#serve(incoming.connection)
+    return new Session(incoming, dependencies).#serve()
   }
 
-  async #serve(connection: Connection): Promise<void> {
-    // The dialplan ends a call whose server says nothing; this one speaks.
-    this.channel.cancelGuard().catch(ignoreGone)
-    await this.#converse()
-    const finalEvent = await this.channel.finalEvent(this.#dependencies.finalEventMs)
-    if (connection.closedBy instanceof Released && !this.channel.hasHungUp) {
-      this.#giveAway()
-      return
+  async #serve(): Promise<void> {
+    const { live, finalEventMs } = this.#dependencies
+    live.get(this.uuid)?.supersede()
+    live.add(this)
+    try {
+      // The dialplan ends a call whose server says nothing; this one speaks.
+      this.channel.cancelGuard().catch(ignoreGone)
+      await this.#converse()
+      if (this.#isTransferred || this.#isSuperseded) await this.channel.over()
+      const finalEvent = await this.channel.finalEvent(finalEventMs)
+      if (this.#isAnothers(finalEvent)) await this.channel.exit().catch(ignoreGone)
+      else await settle(this, finalEvent, this.#dependencies)
+    } finally {
+      live.delete(this)
     }
-    if (finalEvent === undefined && !(await this.#waitForLeg())) return
-    await this.#record(finalEvent)
-    const { tenant } = this.identity
-    if (tenant !== undefined) this.#dependencies.limits.end(tenant.id, this.uuid)
-    await this.channel.exit().catch(ignoreGone)
   }
 
   async #converse(): Promise<void> {
@@ -103,12 +104,13 @@ export class Session extends IdentifiedCall implements Call {
       if (this.#isOverCapacity) await this.#refuseBusy('the server has as many calls as it may (MAX_CALLS)')
       if (this.#dependencies.journal.isFull) await this.#refuseBusy('the journal takes no new calls')
       if (this.identity.tenant === undefined) await this.refuse('UNALLOCATED_NUMBER', nobodys)
-      await this.#screen()
+      if (this.#state === undefined) await this.#screen()
       await this.#takePlace()
       const route = await this.#chooseRoute()
       await this.#open()
+      if (this.#state !== undefined) this.#takeOver(this.#state)
       await route.run(this)
-      if (this.#ending === undefined && this.channel.isUp) await this.hangup('NORMAL_CLEARING')
+      if (this.story.ending === undefined && this.channel.isUp) await this.hangup('NORMAL_CLEARING')
     } catch (error) {
       if (error instanceof Refused || error instanceof CallerGone) return
       await this.#fail(error)
@@ -123,8 +125,8 @@ export class Session extends IdentifiedCall implements Call {
       normal: this.identity.caller,
       isAnonymous,
     })
-    this.#isVip = verdict.isVip
-    this.#isBlacklisted = verdict.isBlacklisted
+    this.story.isVip = verdict.isVip
+    this.story.isBlacklisted = verdict.isBlacklisted
     if (verdict.isBlacklisted) await this.refuse('CALL_REJECTED', 'the caller is blacklisted')
   }
 
@@ -145,71 +147,55 @@ export class Session extends IdentifiedCall implements Call {
     const route = name === undefined || name === '' ? defaultRoute : routes.get(name)
     if (route === undefined)
       return this.refuse('NO_ROUTE_DESTINATION', `unknown route: ${JSON.stringify(name)}`)
-    this.#route = route.name
+    this.story.route = route.name
     return route
   }
 
   /** From here on the call is known after a crash. */
   async #open(): Promise<void> {
     try {
-      await this.#dependencies.journal.openCall(this.uuid, openRecord(this.facts, this.identity))
+      await this.#dependencies.journal.openCall(this.uuid, this.story.openRecord())
+      this.isOpen = true
     } catch (error) {
       if (!(error instanceof JournalError)) throw error
       await this.#refuseBusy(error.message)
     }
   }
 
+  /** The call was another server's, or this one's before it died: what that one dialled is over by now. */
+  #takeOver({ node, route, destination }: CallState): void {
+    // On another path, or with another destination, it begins a route that it has not been in.
+    const isSame = route === this.story.route && destination === this.facts.calledNumber
+    if (!isSame) this.#earlier = []
+    this.log.info({ from: node, takeovers: this.story.takeovers }, 'the call is taken over')
+    const { elsewhere } = this.#dependencies
+    elsewhere.taken(this.uuid, this.tenant.maxCallSeconds)
+    for (const document of elsewhere.told(this.uuid)) this.story.hear(document)
+    // At once, so that nobody takes it for a call of its last server.
+    this.channel
+      .remember(this.story.state(this.#dependencies.node, undefined, this.#earlier))
+      .catch(ignoreGone)
+  }
+
+  hear(document: LegDocument): void {
+    this.story.hear(document)
+  }
+
+  checkpoint(): unknown {
+    return this.isOpen ? this.story.checkpoint(this.connection.lastHeardAt) : undefined
+  }
+
   /**
-   * The socket was lost, and a leg may talk on: what is reserved for it is not released before it is surely over.
-   * @returns false: this server stops first; the journal keeps the call open
+   * The socket stays open, and says nothing more: while the call lasts, closing it would take the call away from its
+   * new one (test/recordings/README.md, "Ending"), and nobody can close it before that one has it.
    */
-  async #waitForLeg(): Promise<boolean> {
-    const ms = this.#dialler?.mayTalkForMs ?? 0
-    if (ms === 0) return true
-    this.log.warn({ ms }, 'the event socket is lost while a leg may talk: the record waits for its last end')
-    return delay(ms, true, { signal: this.#dependencies.stopping }).catch(() => false)
-  }
-
-  async #record(finalEvent: Event | undefined): Promise<void> {
-    if (finalEvent === undefined) {
-      this.#legs.close(this.#lastHeardAt)
-      if (!this.facts.couldForge)
-        this.log.warn('the final event did not come: billed to the last sign of life')
-    }
-    const record = callRecord({
-      facts: this.facts,
-      identity: this.identity,
-      legs: this.#legs.all,
-      route: this.#route,
-      gateway: this.#dialler?.lastGateway,
-      isVip: this.#isVip,
-      isBlacklisted: this.#isBlacklisted,
-      refusal: this.#refusal,
-      recordingPath: this.#recordingPath,
-      ending: this.#ending,
-      finalEvent,
-      lastHeardAt: this.#lastHeardAt,
-    })
-    try {
-      await this.#dependencies.journal.append(record)
-    } catch (error) {
-      // The log is then the only place that has it.
-      this.log.error({ err: error, record }, 'the call record could not be kept')
-      return
-    }
-    const { tenant, direction, hangupCause, durationMs, billedMs, cost, refusal } = record
-    this.log.info({ tenant, direction, hangupCause, durationMs, billedMs, cost, refusal }, 'call over')
-  }
-
-  /** Its next server writes the record, and releases what is reserved. Should none get it, the journal knows it. */
-  #giveAway(): void {
-    const { tenant } = this.identity
-    this.log.info('given to the next action of its dialplan: this server drains')
-    if (tenant !== undefined) this.#dependencies.limits.forget(tenant.id, this.uuid)
+  supersede(): void {
+    this.#isSuperseded = true
+    this.channel.leave('the call has come back on another socket')
   }
 
   get isVip(): boolean {
-    return this.#isVip
+    return this.story.isVip
   }
 
   gateways(): readonly Gateway[] {
@@ -225,22 +211,23 @@ export class Session extends IdentifiedCall implements Call {
   }
 
   async hangup(cause: string): Promise<void> {
-    this.#ending ??= { cause, by: cause === this.#dialler?.lastBridge?.cause ? 'called' : 'server' }
+    this.story.ending ??= { cause, by: cause === this.dialler?.lastBridge?.cause ? 'called' : 'server' }
     await this.channel.hangup(cause)
   }
 
   async refuse(cause: string, why: string): Promise<never> {
-    this.#refusal = why
+    this.story.refusal = why
     await this.hangup(cause)
     throw new Refused(why)
   }
 
   async #refuseForger(): Promise<never> {
-    this.#refusal = "the channel's name holds line breaks: it could forge events"
-    this.#ending = { cause: 'CALL_REJECTED', by: 'server' }
-    this.log.warn({ caller: this.facts.callerNumber }, this.#refusal)
+    const why = "the channel's name holds line breaks: it could forge events"
+    this.story.refusal = why
+    this.story.ending = { cause: 'CALL_REJECTED', by: 'server' }
+    this.log.warn({ caller: this.facts.callerNumber }, why)
     await this.channel.hangupUnheard('CALL_REJECTED')
-    throw new Refused(this.#refusal)
+    throw new Refused(why)
   }
 
   /** Neither an emergency nor a call that was ours before: those go on. */
@@ -249,8 +236,8 @@ export class Session extends IdentifiedCall implements Call {
       this.log.info({ why }, 'a call that must not be refused is served all the same')
       return
     }
-    this.#refusal = why
-    this.#ending = { cause: 'NORMAL_TEMPORARY_FAILURE', by: 'server' }
+    this.story.refusal = why
+    this.story.ending = { cause: 'NORMAL_TEMPORARY_FAILURE', by: 'server' }
     await this.channel.respond(503, 'Service Unavailable')
     throw new Refused(why)
   }
@@ -259,30 +246,50 @@ export class Session extends IdentifiedCall implements Call {
   async #fail(error: unknown): Promise<void> {
     const isBadNumber = error instanceof UnsafeArgument
     if (isBadNumber) this.log.warn({ err: error }, 'the number cannot be dialled')
-    else this.log.error({ err: error, route: this.#route }, 'the route failed')
-    this.#refusal = isBadNumber ? error.message : 'the server failed to serve the call'
+    else this.log.error({ err: error, route: this.story.route }, 'the route failed')
+    this.story.refusal = isBadNumber ? error.message : 'the server failed to serve the call'
     await this.hangup(isBadNumber ? 'INVALID_NUMBER_FORMAT' : 'NORMAL_TEMPORARY_FAILURE').catch(ignoreGone)
   }
 
   #dial(): Dialler {
-    this.#dialler ??= new Dialler({
+    this.dialler ??= new Dialler({
       ...this.#dependencies,
       tenant: this.tenant,
       facts: this.facts,
       identity: this.identity,
       channel: this.channel,
-      legs: this.#legs,
+      legs: this.story.legs,
       log: this.log,
+      earlier: this.#earlier,
+      stateWith: (...attempts) => this.story.state(this.#dependencies.node, ...attempts),
       refuse: (cause, why) => this.refuse(cause, why),
     })
-    return this.#dialler
+    return this.dialler
   }
 
   #observe(event: Event): void {
-    this.#lastHeardAt = micros(event, 'Event-Date-Timestamp') ?? this.#lastHeardAt
-    this.#legs.observe(event)
-    this.#dialler?.observe(event)
-    if (event.name === 'RECORD_STOP') this.#recordingPath = event.peek('Record-File-Path')
+    this.story.observe(event)
+    this.dialler?.observe(event)
+    // A transfer breaks what runs off.
+    if (event.name !== 'CHANNEL_EXECUTE_COMPLETE' && event.name !== 'CHANNEL_UNBRIDGE') return
+    const destination = event.peek('Caller-Destination-Number')
+    if (destination !== undefined && destination !== this.facts.calledNumber) this.#transferred()
+  }
+
+  /** The call runs another dialplan, which may lead it to a socket again: it is left alone, and its end awaited. */
+  #transferred(): void {
+    if (this.#isTransferred) return
+    this.#isTransferred = true
+    this.log.info('the call was transferred')
+    this.story.legs.dialling(undefined)
+    this.channel.leave('the call was transferred')
+  }
+
+  /** @param finalEvent tells who had the call last */
+  #isAnothers(finalEvent: Event | undefined): boolean {
+    const text = finalEvent?.peek(`variable_${stateVariable}`)
+    const state = text === this.story.lastState ? undefined : decodeCallState(text)
+    return this.#isSuperseded || (state !== undefined && state.node !== this.#dependencies.node)
   }
 }
 

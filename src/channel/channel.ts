@@ -7,6 +7,12 @@ import type { Event } from '../esl/event.js'
 import type { DialString } from '../numbering/dial-string.js'
 import type { Prompt } from './prompt.js'
 
+/** Variables of the caller's channel: what its call must remember, whoever serves it. */
+export const stateVariable = 'linger_call'
+export const timersVariable = 'linger_timers'
+/** Between the names in there. */
+export const timerSeparator = '+'
+
 /** How a bridge ended. */
 export interface BridgeResult {
   /** The two talked. */
@@ -33,6 +39,7 @@ export class Channel {
   #hasHungUp = false
   #finalEvent: Event | undefined
   #onOver: (() => void) | undefined
+  #onHangup: (() => void) | undefined
 
   /** @param observe sees each event of the call, before the verb that it ends resolves */
   constructor(connection: Connection, uuid: string, observe: (event: Event) => void) {
@@ -43,12 +50,13 @@ export class Channel {
       this.#receive(event)
     }
     connection.onDisconnectNotice = (disposition) => {
-      this.#hasHungUp ||= disposition === 'linger'
-      this.#lose()
+      if (disposition === 'linger') this.#hungUp()
+      else this.#lose()
     }
     void connection.closed().then(() => {
       this.#lose('the event socket is closed', { cause: connection.closedBy })
       this.#onOver?.()
+      this.#onHangup?.()
     })
   }
 
@@ -77,11 +85,18 @@ export class Channel {
 
   /**
    * Dials, and connects the caller to whoever answers first.
-   * @param variables of the caller's channel, set on the way (one packet for both)
+   * @param variables of the caller's channel, set on the way (one packet for all of it)
+   * @param state is on the channel before anything is dialled
    */
-  async bridge(to: DialString, variables: Readonly<Record<string, string>> = {}): Promise<BridgeResult> {
-    const first =
-      Object.keys(variables).length === 0 ? [] : [command.execute('multiset', multisetArgument(variables))]
+  async bridge(
+    to: DialString,
+    variables: Readonly<Record<string, string>> = {},
+    state?: string,
+  ): Promise<BridgeResult> {
+    const first: Command[] = []
+    if (state !== undefined) first.push(this.#variable(stateVariable, state))
+    if (Object.keys(variables).length > 0)
+      first.push(command.execute('multiset', multisetArgument(variables)))
     const complete = await this.#execute('bridge', to, first)
     const disposition = causeIn(complete, 'variable_originate_disposition')
     const isConnected = disposition === 'SUCCESS'
@@ -94,6 +109,16 @@ export class Channel {
         ? (hangup ?? 'NORMAL_CLEARING')
         : (disposition ?? hangup ?? 'NORMAL_TEMPORARY_FAILURE'),
     }
+  }
+
+  /** What the call must remember on the channel itself; interrupts nothing, and is not expanded (recording while-bridged). */
+  async remember(state: string): Promise<void> {
+    await this.#send(this.#variable(stateVariable, state))
+  }
+
+  /** Under which names the hangup of the leg that talks may be scheduled. */
+  async rememberTimers(names: readonly string[]): Promise<void> {
+    await this.#send(this.#variable(timersVariable, names.join(timerSeparator)))
   }
 
   /** Answers the caller's INVITE with a SIP status, which ends the call. */
@@ -139,6 +164,19 @@ export class Channel {
     await this.#send(command.api('uuid_broadcast', [this.uuid, what, 'aleg']))
   }
 
+  /** Nothing more is done with the call, as its dialplan does something else with it; its events go on. */
+  leave(why: string): void {
+    this.#lose(why)
+  }
+
+  /** Resolves when the call is over, or its socket is closed. */
+  async over(): Promise<void> {
+    if (this.#hasHungUp || this.#connection.isClosed) return
+    await new Promise<void>((resolve) => {
+      this.#onHangup = resolve
+    })
+  }
+
   /**
    * CHANNEL_HANGUP_COMPLETE, which alone carries the exact times; undefined when it does not come.
    * @param withinMs counted from the caller's hangup
@@ -173,17 +211,21 @@ export class Channel {
         return
       }
       case 'CHANNEL_HANGUP':
-        this.#hasHungUp = true
-        this.#lose()
+        this.#hungUp()
         return
       case 'CHANNEL_HANGUP_COMPLETE':
         this.#finalEvent = event
-        this.#hasHungUp = true
-        this.#lose()
+        this.#hungUp()
         this.#onOver?.()
         return
       default:
     }
+  }
+
+  #hungUp(): void {
+    this.#hasHungUp = true
+    this.#lose()
+    this.#onHangup?.()
   }
 
   /** A hangup is told up to four times over: the error, dear for its stack, is made only for who waits. */
@@ -211,6 +253,10 @@ export class Channel {
     })
   }
 
+  #variable(name: string, value: string): Command {
+    return command.api('uuid_setvar', [this.uuid, name, value])
+  }
+
   async #send(what: Command): Promise<void> {
     if (!this.#isUp) throw new CallerGone()
     await this.#connection.send(what)
@@ -218,7 +264,7 @@ export class Channel {
 }
 
 /** A dial string that never became a leg leaves `failure` there, which is no cause to hang up with. */
-function causeIn(event: Event, variable: string): string | undefined {
+export function causeIn(event: Event, variable: string): string | undefined {
   const cause = event.peek(variable)
   return cause !== undefined && /^[A-Z0-9_]+$/.test(cause) ? cause : undefined
 }

@@ -12,6 +12,8 @@ export interface DialOptions {
   readonly ringSeconds: number
   /** Hung up this long after its own answer, even with every server dead (recording bridge-leg-timer). */
   readonly maxSeconds: number
+  /** What the leg says of itself when it is over, as its variable `linger_leg`: base64url. */
+  readonly legState?: string
   /** The caller hears no ringing of the far end, and talks only when it has answered. */
   readonly ignoreEarlyMedia?: boolean
 }
@@ -20,6 +22,7 @@ const gatewayName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/
 const dialledNumber = /^[0-9]{2,32}$/
 const extensionNumber = /^[A-Za-z0-9][A-Za-z0-9_.*#+-]{0,62}$/
 const domainName = /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/
+const base64url = /^[A-Za-z0-9_-]{1,4096}$/
 const presentable = /^\+?[0-9A-Za-z_.*#-]{1,64}$/
 
 /** @param number digits, as the gateway is to dial them; @throws UnsafeArgument */
@@ -54,7 +57,11 @@ function dialString(endpoint: string, options: DialOptions): DialString {
   if (presentable.test(callerNumber)) variables.push(`origination_caller_id_number=${callerNumber}`)
   if (options.ignoreEarlyMedia) variables.push('ignore_early_media=true')
   const timer = `execute_on_answer='sched_hangup +${seconds(maxSeconds)} ALLOTTED_TIMEOUT'`
-  return `{${variables.join(',')}}[${timer}]${endpoint}` as DialString
+  const state =
+    options.legState === undefined
+      ? ''
+      : `linger_leg=${checked(base64url, options.legState, 'state of a leg')},`
+  return `{${variables.join(',')}}[${state}${timer}]${endpoint}` as DialString
 }
 
 function checked(pattern: RegExp, text: string, what: string): string {

@@ -1,0 +1,300 @@
+import type pg from 'pg'
+import type { Redis } from 'ioredis'
+import type { Logger } from 'pino'
+import type { Journal } from '../journal/journal.js'
+import { readCommitted } from '../store/committed.js'
+import { ChannelOwners } from './channel-owners.js'
+import { LastSeen } from './last-seen.js'
+import { isLinkGone, isNoChannel } from './leg-control.js'
+import type { LiveCalls } from './live.js'
+import type { Nodes } from './nodes.js'
+import { readOpenRecord, type OpenRecord } from './open-record.js'
+import type { Orphans } from './orphans.js'
+import { ParkedChannels } from './parked.js'
+import type { Elsewhere } from './session-dependencies.js'
+import { Switches, type Listing, type SwitchLink } from './switches.js'
+import { TakenCalls } from './taken.js'
+import { judgeLost, sightOf, type LostCall, type Verdict } from './verdict.js'
+
+export interface JanitorOptions {
+  readonly links: readonly SwitchLink[]
+  readonly journal: Pick<Journal, 'openCalls'>
+  readonly live: Pick<LiveCalls, 'has'>
+  /** Closes calls that are over. @param lastSeenAt µs by the switch's clock: when they were there last */
+  readonly secondSource: { gone(callUuid: string, lastSeenAt?: number): void }
+  readonly nodes: Pick<Nodes, 'id' | 'isDead' | 'onDead'>
+  readonly orphans: Pick<Orphans, 'consider' | 'release' | 'has'>
+  readonly pool: pg.Pool
+  readonly redis: Redis
+  readonly log: Logger
+  /** Where this server takes calls; a function if that is only known when it listens. */
+  readonly eslPort: number | (() => number)
+  /** From one round to the next, in ms. Default 60,000. */
+  readonly everyMs?: number
+  /** From a call that is lost to the round that it asks for, in ms: others may be lost with it. Default 1,000. */
+  readonly soonMs?: number
+  /** How long a channel has waited for a server that is dead before it is ended, in ms. Default 60,000. */
+  readonly parkedMs?: number
+  /** How long a call of which no link tells counts as lasting after it was lost, in ms, at least. Default 60,000. */
+  readonly lostMs?: number
+  /** No call lasts longer, in ms. Default four hours. */
+  readonly maxCallMs?: number
+  /** A monotonic clock, in ms. */
+  readonly now?: () => number
+}
+
+/** A call that is open in the journal, and has no session here. */
+interface Lost {
+  /** By `now`. */
+  readonly since: number
+  readonly mayTalkForMs: number
+  readonly isOver: boolean
+}
+
+interface Candidate {
+  readonly uuid: string
+  /** Undefined: another release wrote it. */
+  readonly record: OpenRecord | undefined
+  readonly lost: Lost
+  readonly sight: LostCall['sight']
+}
+
+const lookUpsAtOnce = 4
+/** What runs in a channel that the switch dialled itself, and handed to a server like a caller's. */
+const servedIn = new Set(['socket', 'bridge'])
+const messages: Readonly<Record<Exclude<Verdict, 'wait'>, string>> = {
+  talks: 'a call that this server lost is still there: it is left to go on',
+  gone: 'a call that this server lost is over: it is closed by another source, if there is one',
+  elsewhere: 'a call that this server lost was taken over by another node, which records it',
+}
+
+/**
+ * Compares, each minute and whenever something may have changed, what the switches have with what this server knows:
+ * calls that it lost are closed when they are over, legs whose server is dead are looked after, and channels that wait
+ * for a dead server are ended.
+ */
+export class Janitor implements Pick<Elsewhere, 'hears' | 'has' | 'taken' | 'lost'> {
+  readonly #options: JanitorOptions
+  readonly #now: () => number
+  readonly #switches: Switches
+  readonly #owners: ChannelOwners
+  readonly #lastSeen: LastSeen
+  readonly #parked: ParkedChannels
+  readonly #taken: TakenCalls
+  readonly #lost = new Map<string, Lost>()
+  /** What was logged of each. */
+  readonly #told = new Map<string, Verdict>()
+  readonly #undo: (() => void)[] = []
+  #round: Promise<void> | undefined
+  #next: Promise<void> | undefined
+  #timer: NodeJS.Timeout | undefined
+  #soon: NodeJS.Timeout | undefined
+  #isClosed = false
+
+  constructor(options: JanitorOptions) {
+    const { links, live, nodes, redis, log, eslPort, parkedMs = 60_000 } = options
+    this.#options = options
+    this.#now = options.now ?? (() => performance.now())
+    this.#switches = new Switches(links)
+    this.#owners = new ChannelOwners(links, live)
+    this.#lastSeen = new LastSeen(links)
+    this.#parked = new ParkedChannels({
+      live,
+      nodes,
+      log,
+      parkedMs,
+      eslPort: typeof eslPort === 'number' ? () => eslPort : eslPort,
+      now: this.#now,
+    })
+    this.#taken = new TakenCalls(redis, nodes.id)
+  }
+
+  /** The calls that are open now count as lost. Begins with a round. */
+  start(): void {
+    const { links, nodes, log, everyMs = 60_000 } = this.#options
+    const look = (): void => {
+      void this.round()
+    }
+    this.#undo.push(
+      ...links.map((link) => link.onUp(look)),
+      nodes.onDead(look),
+      this.#switches.onRestart(({ name }) => {
+        log.warn({ switch: name }, 'FreeSWITCH was restarted: the calls that it had are over')
+      }),
+    )
+    this.#timer = setInterval(look, everyMs).unref()
+    look()
+  }
+
+  /** Waits for the round that is under way. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    clearInterval(this.#timer)
+    clearTimeout(this.#soon)
+    for (const undo of this.#undo) undo()
+    this.#owners.close()
+    this.#lastSeen.close()
+    await this.#round
+  }
+
+  hears(switchName: string | undefined): boolean {
+    return this.#switches.hears(switchName)
+  }
+
+  has(switchName: string | undefined, legUuid: string): Promise<boolean | undefined> {
+    return this.#switches.has(switchName, legUuid)
+  }
+
+  taken(callUuid: string, maxSeconds: number): void {
+    this.#taken.note(callUuid, maxSeconds)
+    this.#options.orphans.release(callUuid)
+  }
+
+  lost(callUuid: string, { mayTalkForMs, isOver }: { mayTalkForMs: number; isOver: boolean }): void {
+    this.#lost.set(callUuid, { since: this.#now(), mayTalkForMs, isOver })
+    this.#owners.forget(callUuid)
+    if (!isOver) this.#lastSeen.lost(callUuid)
+    if (!this.#isClosed)
+      this.#soon ??= setTimeout(() => {
+        this.#soon = undefined
+        void this.round()
+      }, this.#options.soonMs ?? 1_000)
+  }
+
+  /** @returns when a round is over that has begun after this was called */
+  round(): Promise<void> {
+    if (this.#round === undefined) {
+      this.#round = this.#look().finally(() => {
+        this.#round = undefined
+      })
+      return this.#round
+    }
+    this.#next ??= this.#round.then(() => {
+      this.#next = undefined
+      return this.round()
+    })
+    return this.#next
+  }
+
+  async #look(): Promise<void> {
+    const { log } = this.#options
+    if (this.#isClosed) return
+    try {
+      // Asked before the switches are: a call that they do not have then is over, not new.
+      const open = this.#openCalls()
+      const seenAt = new Map(this.#switches.links.map((link) => [link, link.lastHeardAt]))
+      const listings = await this.#switches.list((link, error) => {
+        if (!isLinkGone(error))
+          log.warn({ err: error, switch: link.name }, 'a switch does not list its channels')
+      })
+      await this.#closeLost(open, listings, seenAt)
+      this.#owners.keepOnly(listings)
+      for (const listing of listings) await this.#lookAfter(listing)
+      await this.#parked.look(listings)
+    } catch (error) {
+      log.error({ err: error }, 'a round of the janitor failed')
+    }
+  }
+
+  /** Those without a session here. */
+  #openCalls(): Map<string, OpenRecord | undefined> {
+    const { journal, live } = this.#options
+    const all = new Map(journal.openCalls().map(({ uuid, data }) => [uuid, data]))
+    // One that still has its session here may have been lost in this very moment.
+    for (const known of [this.#lost, this.#told])
+      for (const uuid of known.keys()) if (!all.has(uuid)) known.delete(uuid)
+    this.#lastSeen.keepOnly(all)
+    const open = new Map<string, OpenRecord | undefined>()
+    for (const [uuid, data] of all) {
+      if (live.has(uuid)) continue
+      open.set(uuid, readOpenRecord(data))
+      if (!this.#lost.has(uuid)) this.#lost.set(uuid, { since: this.#now(), mayTalkForMs: 0, isOver: false })
+    }
+    return open
+  }
+
+  async #closeLost(
+    open: ReadonlyMap<string, OpenRecord | undefined>,
+    listings: readonly Listing[],
+    seenAt: ReadonlyMap<SwitchLink, number>,
+  ): Promise<void> {
+    const candidates: Candidate[] = []
+    for (const [uuid, record] of open) {
+      const lost = this.#lost.get(uuid)
+      if (lost === undefined || this.#options.live.has(uuid)) continue
+      const sight = sightOf(uuid, record?.facts.switchName, listings)
+      const link = listings.find(({ channels }) => channels?.has(uuid))?.link
+      if (link !== undefined) this.#lastSeen.listed(uuid, link, seenAt.get(link) ?? 0)
+      candidates.push({ uuid, record, lost, sight })
+    }
+    const isTaken = await this.#taken.of(
+      candidates.filter(({ sight }) => sight === 'unlinked').map(({ uuid }) => uuid),
+    )
+    const verdicts = candidates.map((candidate) => ({
+      ...candidate,
+      verdict: this.#judge(candidate, isTaken(candidate.uuid)),
+    }))
+    await this.#askFor(verdicts.filter(({ verdict }) => verdict === 'elsewhere').map(({ uuid }) => uuid))
+    for (const { uuid, record, verdict } of verdicts) {
+      if (this.#options.live.has(uuid)) continue
+      this.#tell(uuid, verdict)
+      if (verdict !== 'gone') continue
+      this.#options.secondSource.gone(uuid, this.#lastSeen.of(uuid, record?.facts))
+    }
+  }
+
+  #judge({ record, lost, sight }: Candidate, taken: LostCall['taken']): Verdict {
+    const { lostMs = 60_000, maxCallMs = 4 * 60 * 60 * 1000 } = this.#options
+    const { since, mayTalkForMs, isOver } = lost
+    const lostForMs = this.#now() - since
+    const ageMs = record === undefined ? lostForMs : Date.now() - record.facts.createdAt / 1000
+    return judgeLost({ sight, ageMs, lostForMs, mayTalkForMs, isOver, taken }, { leastMs: lostMs, maxCallMs })
+  }
+
+  /** What another node has recorded need not be open here any more. */
+  async #askFor(uuids: readonly string[]): Promise<void> {
+    if (uuids.length === 0) return
+    const { pool, secondSource } = this.#options
+    const committed = await readCommitted(pool, uuids).catch(() => new Map<string, unknown>())
+    for (const uuid of committed.keys()) secondSource.gone(uuid)
+  }
+
+  #tell(uuid: string, verdict: Verdict): void {
+    if (verdict === 'wait' || this.#told.get(uuid) === verdict) return
+    this.#told.set(uuid, verdict)
+    this.#options.log.info({ call: uuid }, messages[verdict])
+  }
+
+  /** Calls without a session whose server is this one, or dead: what talks in them may need more time. */
+  async #lookAfter({ link, channels }: Listing): Promise<void> {
+    const { live, orphans, log } = this.#options
+    const waiting = [...(channels?.values() ?? [])].filter(
+      ({ uuid, direction, application }) =>
+        !live.has(uuid) &&
+        (direction === 'inbound' || servedIn.has(application) || this.#owners.of(uuid) !== undefined),
+    )
+    const lookUp = async (): Promise<void> => {
+      for (let next = waiting.pop(); next !== undefined && link.isUp; next = waiting.pop()) {
+        const { uuid } = next
+        try {
+          if (await this.#isServerless(uuid, link)) orphans.consider(uuid, link)
+        } catch (error) {
+          if (!isNoChannel(error) && !isLinkGone(error))
+            log.warn({ err: error, call: uuid }, 'the switch does not say whose call a channel is')
+        }
+      }
+    }
+    await Promise.all(Array.from({ length: lookUpsAtOnce }, lookUp))
+  }
+
+  /** @throws what the link throws */
+  async #isServerless(uuid: string, link: SwitchLink): Promise<boolean> {
+    const { nodes, orphans, live } = this.#options
+    const isDead = (owner: ReturnType<ChannelOwners['of']>): boolean =>
+      owner !== undefined && owner !== 'nobody' && (owner.node === nodes.id || nodes.isDead(owner.node))
+    const known = this.#owners.of(uuid)
+    if (orphans.has(uuid) || (known !== undefined && !isDead(known))) return orphans.has(uuid)
+    // Another node may have taken it over since.
+    return isDead(await this.#owners.ask(uuid, link)) && !live.has(uuid)
+  }
+}

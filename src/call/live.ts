@@ -1,0 +1,42 @@
+import type { LegDocument } from './leg-document.js'
+
+/** A call that has its session here. */
+export interface LiveCall {
+  readonly uuid: string
+  /** A leg of it is over, as the switch tells beside the session's own socket. */
+  hear(document: LegDocument): void
+  /** What `Journal.openCall` should be told by now; undefined: it knows. */
+  checkpoint(): unknown
+  /** The call has come back on another socket of this node: the session says nothing more, and writes no record. */
+  supersede(): void
+}
+
+/** The calls that have their sessions on this node. */
+export class LiveCalls {
+  readonly #calls = new Map<string, LiveCall>()
+
+  get(uuid: string): LiveCall | undefined {
+    return this.#calls.get(uuid)
+  }
+
+  has(uuid: string): boolean {
+    return this.#calls.has(uuid)
+  }
+
+  add(call: LiveCall): void {
+    this.#calls.set(call.uuid, call)
+  }
+
+  /** What the journal is to be told. */
+  checkpoints(): { uuid: string; data: unknown }[] {
+    return [...this.#calls.values()].flatMap((call) => {
+      const data = call.checkpoint()
+      return data === undefined ? [] : [{ uuid: call.uuid, data }]
+    })
+  }
+
+  /** Does nothing for a call that another session has taken over since. */
+  delete(call: LiveCall): void {
+    if (this.#calls.get(call.uuid) === call) this.#calls.delete(call.uuid)
+  }
+}

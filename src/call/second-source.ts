@@ -1,0 +1,293 @@
+import type pg from 'pg'
+import type { Logger } from 'pino'
+import type { Event } from '../esl/event.js'
+import type { Journal } from '../journal/journal.js'
+import type { Country } from '../numbering/normal-form.js'
+import type { CallRecord } from '../store/call-record.js'
+import type { Catalog } from '../store/catalog.js'
+import { readCommitted, type CommittedCall } from '../store/committed.js'
+import { LegCheck } from './leg-check.js'
+import { documentText, fromHangupComplete, isMarked, type LegDocument } from './leg-document.js'
+import { isLongOver, LegWords, talksOn } from './leg-words.js'
+import type { LiveCalls } from './live.js'
+import { callersDocument, secondRecord, type Told } from './second-record.js'
+import type { Elsewhere } from './session-dependencies.js'
+
+export interface SecondSourceOptions {
+  readonly journal: Journal
+  /** Where it is asked which calls are committed. */
+  readonly pool: pg.Pool
+  readonly catalog: Catalog
+  readonly live: LiveCalls
+  readonly elsewhere: Pick<Elsewhere, 'has'>
+  readonly log: Logger
+  readonly trustedProfiles: ReadonlySet<string>
+  readonly defaultCountry: Country
+  /** How long the record of a call's session is waited for while PostgreSQL can be reached, in ms. */
+  readonly graceMs: number
+  /** Calls of which links tell, at most: that is held in memory alone. Default 20,000. */
+  readonly maxTold?: number
+  /** How often it is looked what is due, in ms. Default a quarter of the grace, 1,000 at most. */
+  readonly sweepMs?: number
+}
+
+/** A call of which something was told, and that has no record of this node yet. */
+interface Waiting {
+  readonly callUuid: string
+  /** When it is looked at, by the monotonic clock. */
+  dueAt: number
+  /** Legs of which the journal has documents. */
+  readonly kept: Set<string>
+  /** The switch no longer knows it. */
+  isGone: boolean
+  /** When it was seen last, in µs by the switch's clock. */
+  seenAt: number
+  /** It is being looked at, or its record is on the way to the disk. */
+  isBusy: boolean
+}
+
+/** Calls a question. */
+const mostAsked = 500
+
+/**
+ * The second source of CDRs: what the switch itself says of a call's legs when they are over, by mod_json_cdr and over
+ * the links. It waits for the record of the call's session; if that does not come, it makes one.
+ */
+export class SecondSource {
+  readonly #options: SecondSourceOptions
+  readonly #words: LegWords
+  readonly #waiting = new Map<string, Waiting>()
+  readonly #check: LegCheck
+  #timer: NodeJS.Timeout | undefined
+  #sweep: Promise<void> | undefined
+  #isAway = false
+  #isClosed = false
+
+  constructor(options: SecondSourceOptions) {
+    this.#options = options
+    this.#words = new LegWords({ ...options, maxCalls: options.maxTold ?? 20_000 })
+    this.#check = new LegCheck(options.log)
+  }
+
+  /** Calls that wait for their session's record, or for more to be told of them. */
+  get waiting(): number {
+    return this.#waiting.size
+  }
+
+  /** Takes up what the journal has, and begins. May be called again. */
+  start(): void {
+    if (this.#timer !== undefined || this.#isClosed) return
+    const { journal, graceMs, sweepMs = Math.min(1_000, graceMs / 4) } = this.#options
+    for (const { callUuid, legUuid } of journal.documents()) this.#waitFor(callUuid).kept.add(legUuid)
+    this.#timer = setInterval(() => {
+      this.#sweep ??= this.#look().finally(() => {
+        this.#sweep = undefined
+      })
+    }, sweepMs).unref()
+  }
+
+  /** What is not done yet stays in the journal, which must be open until then. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    clearInterval(this.#timer)
+    await this.#sweep
+  }
+
+  /**
+   * Takes a document of mod_json_cdr. Resolves when it is on the disk, or need not be: it is of no call of ours, or
+   * of one whose record is there. The same one may come again.
+   *
+   * @throws JournalError `full`, `closed`: the switch must keep it itself
+   */
+  async receive(document: LegDocument): Promise<void> {
+    if (!this.#concerns(document)) return
+    const { callUuid, uuid } = document
+    // In one turn with the write: the record that this may complete then takes the document off the disk again.
+    const kept = this.#options.journal.keepDocument(callUuid, uuid, documentText(document))
+    this.#options.live.get(callUuid)?.hear(document)
+    await kept
+    const call = this.#waitFor(callUuid)
+    if (!call.kept.has(uuid)) this.#postpone(call)
+    call.kept.add(uuid)
+    if (this.#check.remembers(callUuid)) this.#forgetIfDone(call)
+  }
+
+  /** Takes an event of a link; only CHANNEL_HANGUP_COMPLETE says anything here. */
+  observe(event: Event): void {
+    const document = fromHangupComplete(event)
+    if (document === undefined || !this.#concerns(document)) return
+    this.#options.live.get(document.callUuid)?.hear(document)
+    const call = this.#waitFor(document.callUuid)
+    if (this.#words.hold(document)) this.#postpone(call)
+  }
+
+  /**
+   * The switch no longer knows the call: if nobody tells how it ended, it is closed as it was last seen.
+   *
+   * @param seenAt µs by the switch's clock: when it was there last
+   */
+  gone(callUuid: string, seenAt = 0): void {
+    if (this.#options.live.has(callUuid) || this.#check.remembers(callUuid)) return
+    const call = this.#waitFor(callUuid)
+    if (!call.isGone) this.#postpone(call)
+    call.isGone = true
+    call.seenAt = Math.max(call.seenAt, seenAt)
+  }
+
+  /** What was told of a call's legs before it had its session here. */
+  told(callUuid: string): readonly LegDocument[] {
+    return this.#words.of(callUuid).documents
+  }
+
+  /** A record was appended to the journal of this node: the call need not be waited for. */
+  recorded(record: CallRecord): void {
+    // The switch may still say how it ended.
+    if (record.source === 'incomplete') return
+    this.#check.remember(record)
+    const call = this.#waiting.get(record.callUuid)
+    if (call !== undefined) this.#forgetIfDone(call)
+  }
+
+  /** Whether a document is of a call of ours that has no record here yet. */
+  #concerns(document: LegDocument): boolean {
+    const { callUuid, uuid, event } = document
+    if (this.#check.remembers(callUuid)) {
+      this.#check.check(document)
+      return false
+    }
+    const { live, journal } = this.#options
+    // A server accepted it, and died before anything else was done with it.
+    const isUnserved =
+      uuid === callUuid &&
+      event.peek('variable_direction') === 'inbound' &&
+      event.peek('variable_current_application') === 'socket'
+    const isOurs = isMarked(event) || isUnserved || live.has(callUuid) || this.#waiting.has(callUuid)
+    return isOurs || journal.openCallOf(callUuid) !== undefined
+  }
+
+  #waitFor(callUuid: string): Waiting {
+    const known = this.#waiting.get(callUuid)
+    if (known !== undefined) return known
+    const call: Waiting = { callUuid, dueAt: 0, kept: new Set(), isGone: false, seenAt: 0, isBusy: false }
+    this.#waiting.set(callUuid, call)
+    this.#postpone(call)
+    return call
+  }
+
+  #postpone(call: Waiting): void {
+    call.dueAt = performance.now() + this.#options.graceMs
+  }
+
+  #forget({ callUuid }: Waiting): void {
+    this.#waiting.delete(callUuid)
+    this.#words.forget(callUuid)
+  }
+
+  /** A document that came while the record was written may still be there. */
+  #forgetIfDone(call: Waiting): void {
+    if (this.#words.areKept(call.callUuid)) this.#postpone(call)
+    else this.#forget(call)
+  }
+
+  async #look(): Promise<void> {
+    const { live, pool } = this.#options
+    const now = performance.now()
+    const due: Waiting[] = []
+    for (const call of this.#waiting.values()) {
+      if (live.has(call.callUuid)) this.#postpone(call)
+      else if (call.dueAt <= now && !call.isBusy && due.length < mostAsked) due.push(call)
+    }
+    if (this.#waiting.size === 0) return
+    let committed: ReadonlyMap<string, CommittedCall>
+    try {
+      // Asked also when nothing is due: the others' time runs only while there is an answer.
+      committed = await readCommitted(
+        pool,
+        due.map(({ callUuid }) => callUuid),
+      )
+    } catch (error) {
+      this.#setAway(error)
+      // Those who have the calls' records cannot deliver them either, and begin when it is back.
+      for (const call of this.#waiting.values()) this.#postpone(call)
+      return
+    }
+    this.#setAway(undefined)
+    for (const call of due)
+      if (!live.has(call.callUuid) && !this.#isClosed) this.#settle(call, committed.get(call.callUuid))
+  }
+
+  #settle(call: Waiting, committed: CommittedCall | undefined): void {
+    const { catalog, graceMs } = this.#options
+    const told = { ...this.#words.of(call.callUuid), seenAt: call.seenAt }
+    const { documents, open } = told
+    const isTold = callersDocument(told) !== undefined
+    const isDurable = call.kept.size > 0 || open !== undefined
+    if (committed !== undefined && committed.source !== 'incomplete') {
+      for (const document of documents) this.#check.check(document, committed.charges)
+      this.#drop(call, told)
+    } else if (isTold || (call.isGone && committed === undefined)) this.#work(call, this.#record(call, told))
+    else if (call.isGone && documents.length === 0) this.#drop(call, told)
+    else if (!isLongOver(told, catalog, graceMs)) this.#postpone(call)
+    else if (isDurable && committed === undefined) this.#work(call, this.#record(call, told))
+    else this.#drop(call, told)
+  }
+
+  async #record(call: Waiting, told: Told): Promise<void> {
+    const { journal, elsewhere, log } = this.#options
+    if (await talksOn(told, elsewhere)) {
+      this.#postpone(call)
+      return
+    }
+    const record = secondRecord(told, this.#options)
+    if (this.#isClosed) return
+    if (record === undefined) {
+      this.#forget(call)
+      return
+    }
+    await journal.append(record)
+    const { callUuid, source, tenant, cost, billedMs } = record
+    const about = { call: callUuid, source, tenant, billedMs, cost }
+    if (source === 'incomplete')
+      log.warn(about, 'nobody told how the call ended: it is closed as it was last seen')
+    else log.info(about, 'call over, as others than its session tell')
+    this.recorded(record)
+    if (source === 'incomplete') this.#forgetIfDone(call)
+  }
+
+  /** Nothing is to be done for it any more. */
+  #drop(call: Waiting, { callUuid, open }: Told): void {
+    const isInJournal = open !== undefined || this.#words.areKept(callUuid)
+    const dropped = isInJournal ? this.#options.journal.dropCall(callUuid) : Promise.resolve()
+    this.#work(
+      call,
+      dropped.then(() => {
+        this.#forget(call)
+      }),
+    )
+  }
+
+  /** The others need not wait for what the disk makes wait. */
+  #work(call: Waiting, work: Promise<void>): void {
+    call.isBusy = true
+    work
+      .catch((error: unknown) => {
+        if (this.#isClosed) return
+        this.#postpone(call)
+        this.#options.log.error({ err: error, call: call.callUuid }, 'a call was not closed; trying again')
+      })
+      .finally(() => {
+        call.isBusy = false
+      })
+  }
+
+  /** Once when the database goes, once when it is back. */
+  #setAway(error: unknown): void {
+    const isAway = error !== undefined
+    if (isAway === this.#isAway) return
+    this.#isAway = isAway
+    const { waiting } = this
+    const { log } = this.#options
+    if (isAway) log.warn({ err: error, waiting }, 'PostgreSQL does not answer: other sources of CDRs wait')
+    else log.info({ waiting }, 'PostgreSQL answers again: other sources of CDRs go on')
+  }
+}

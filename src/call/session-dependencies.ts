@@ -1,0 +1,44 @@
+import type { Logger } from 'pino'
+import type { Credit } from '../billing/credit.js'
+import type { CallLimits } from '../billing/limits.js'
+import type { Journal } from '../journal/journal.js'
+import type { Country } from '../numbering/normal-form.js'
+import type { Screening } from '../screening/screen.js'
+import type { CallRecord } from '../store/call-record.js'
+import type { Catalog } from '../store/catalog.js'
+import type { LegDocument } from './leg-document.js'
+import type { LiveCalls } from './live.js'
+
+export interface SessionDependencies {
+  /** The name of this node. */
+  readonly node: string
+  readonly catalog: Catalog
+  readonly screening: Screening
+  readonly limits: CallLimits
+  readonly credit: Credit
+  readonly journal: Journal
+  readonly live: LiveCalls
+  readonly log: Logger
+  readonly trustedProfiles: ReadonlySet<string>
+  readonly defaultCountry: Country
+  /** How long after the end of the conversation the final event is awaited, in ms. */
+  readonly finalEventMs: number
+  /** What is known of calls beside their own sockets. */
+  readonly elsewhere: Elsewhere
+}
+
+/** Where a call is seen when not over its own socket: the links, and whoever closes the calls of dead servers. */
+export interface Elsewhere {
+  /** Whether each leg's end is told by a link to the switch. @param name FreeSWITCH's own */
+  hears(switchName: string | undefined): boolean
+  /** Whether the switch still has a leg; undefined: nobody can say. */
+  has(switchName: string | undefined, legUuid: string): Promise<boolean | undefined>
+  /** What was told of a call's legs before it had its session here. */
+  told(callUuid: string): readonly LegDocument[]
+  /** This node has the call now, and had it not before. */
+  taken(callUuid: string, maxSeconds: number): void
+  /** The call's record is durable here. */
+  recorded(record: CallRecord): void
+  /** The session ends without a record: the journal has the call open. */
+  lost(callUuid: string, how: { readonly mayTalkForMs: number; readonly isOver: boolean }): void
+}

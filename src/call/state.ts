@@ -1,0 +1,196 @@
+import { formatMoney, parseMoney } from '../billing/money.js'
+import { rateFromSnapshot, rateSnapshot } from '../billing/rate-snapshot.js'
+import type { Direction } from './identify.js'
+import type { Attempt, Leg } from './legs.js'
+
+/**
+ * What a call must remember on the channel itself, as `linger_call`: whoever gets it next, after a crash or a
+ * transfer, goes on from there. Written before it is needed, so that at no moment the switch has a leg of which
+ * nobody would know what it costs.
+ */
+export interface CallState {
+  /** The node that wrote it. */
+  readonly node: string
+  /** How many nodes had it before that one. */
+  readonly takeovers: number
+  readonly tenant: string
+  readonly direction: Direction
+  /** Normal form. */
+  readonly caller: string
+  readonly called: string
+  /** What the channel was for, as it came: if that has changed, the call was transferred. */
+  readonly destination: string
+  readonly route: string
+  readonly isVip: boolean
+  /** µs, by the switch's clock. */
+  readonly startedAt: number
+  /** Those that talked and are over. */
+  readonly legs: readonly Leg[]
+  /** How earlier attempts of the route ended, so that it need not make them again. */
+  readonly results: readonly AttemptResult[]
+  /** What is dialled, or talks, or is over by now: the channel tells. */
+  readonly attempt: Attempt | undefined
+}
+
+export interface AttemptResult {
+  readonly target: string
+  readonly isConnected: boolean
+  readonly cause: string
+}
+
+/** What a called leg carries itself, as `linger_leg`: its own CDR says what it costs, whatever becomes of its caller's. */
+export interface LegState {
+  readonly callUuid: string
+  readonly tenant: string
+  readonly attempt: Attempt
+}
+
+/** Versions of both texts; another one is somebody else's release: the call is known, its state is not. */
+const version = 1
+
+export function encodeCallState(state: CallState): string {
+  const { legs, attempt, ...plain } = state
+  return encode({
+    ...plain,
+    legs: legs.map(legJson),
+    attempt: attempt && attemptJson(attempt),
+  })
+}
+
+/** @returns undefined when it is not a state that this release can read */
+export function decodeCallState(text: string | undefined): CallState | undefined {
+  return decode(text, (json) => ({
+    node: string(json.node),
+    takeovers: number(json.takeovers),
+    tenant: string(json.tenant),
+    direction: oneOf(json.direction, 'inbound', 'outbound', 'internal'),
+    caller: string(json.caller),
+    called: string(json.called),
+    destination: string(json.destination),
+    route: string(json.route),
+    isVip: json.isVip === true,
+    startedAt: number(json.startedAt),
+    legs: list(json.legs, legFromJson),
+    results: list(json.results, (result) => ({
+      target: string(result.target),
+      isConnected: result.isConnected === true,
+      cause: string(result.cause),
+    })),
+    attempt: json.attempt === undefined ? undefined : attemptFromJson(json.attempt),
+  }))
+}
+
+export function encodeLegState({ callUuid, tenant, attempt }: LegState): string {
+  return encode({ callUuid, tenant, attempt: attemptJson(attempt) })
+}
+
+/** @returns undefined when it is not a state that this release can read */
+export function decodeLegState(text: string | undefined): LegState | undefined {
+  return decode(text, (json) => ({
+    callUuid: string(json.callUuid),
+    tenant: string(json.tenant),
+    attempt: attemptFromJson(json.attempt),
+  }))
+}
+
+/** A leg as JSON, for the channel and the journal. */
+export function legJson(leg: Leg): Json {
+  return { ...leg, attempt: attemptJson(leg.attempt) }
+}
+
+/** @throws RangeError when it is none */
+export function legFromJson(value: unknown): Leg {
+  const json = object(value)
+  return {
+    uuid: string(json.uuid),
+    attempt: attemptFromJson(json.attempt),
+    answeredAt: optional(json.answeredAt, number),
+    bridgedAt: number(json.bridgedAt),
+    endedAt: optional(json.endedAt, number),
+    endIsExact: json.endIsExact === true,
+  }
+}
+
+/** An attempt as JSON, for the channel and the journal. */
+export function attemptJson({ id, target, gateway, number, rate }: Attempt): Json {
+  const carrierCost = gateway?.carrierCostPerMinute
+  return {
+    id,
+    target,
+    number,
+    ...(gateway && { gateway: gateway.name }),
+    ...(carrierCost !== undefined && { carrierCost: formatMoney(carrierCost) }),
+    ...(rate && { rate: rateSnapshot(rate) }),
+  }
+}
+
+/** @throws RangeError when it is none */
+export function attemptFromJson(value: unknown): Attempt {
+  const json = object(value)
+  const gateway = optional(json.gateway, string)
+  const carrierCost = optional(json.carrierCost, string)
+  return {
+    id: string(json.id),
+    target: string(json.target),
+    number: string(json.number),
+    gateway:
+      gateway === undefined
+        ? undefined
+        : {
+            name: gateway,
+            ...(carrierCost !== undefined && { carrierCostPerMinute: parseMoney(carrierCost) }),
+          },
+    rate: json.rate === undefined ? undefined : rateFromSnapshot(json.rate),
+  }
+}
+
+type Json = Readonly<Record<string, unknown>>
+
+/** base64url: nothing in it ends a command, separates a dial string or is expanded. */
+function encode(json: Json): string {
+  return Buffer.from(JSON.stringify({ v: version, ...json })).toString('base64url')
+}
+
+function decode<T>(text: string | undefined, read: (json: Json) => T): T | undefined {
+  // Most calls are new: an error, dear for its stack, is not for them.
+  if (text === undefined || text === '') return undefined
+  try {
+    const json = object(JSON.parse(Buffer.from(text, 'base64url').toString()))
+    return json.v === version ? read(json) : undefined
+  } catch {
+    // The dialplan may have written there too.
+    return undefined
+  }
+}
+
+function object(value: unknown): Json {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new RangeError('no object where one is expected')
+  return value as Json
+}
+
+function list<T>(value: unknown, read: (item: Json) => T): T[] {
+  if (!Array.isArray(value)) throw new RangeError('no list where one is expected')
+  return value.map((item) => read(object(item)))
+}
+
+function string(value: unknown): string {
+  if (typeof value !== 'string') throw new RangeError('no text where one is expected')
+  return value
+}
+
+function number(value: unknown): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value))
+    throw new RangeError('no whole number where one is expected')
+  return value
+}
+
+function optional<T>(value: unknown, read: (value: unknown) => T): T | undefined {
+  return value === undefined ? undefined : read(value)
+}
+
+function oneOf<T extends string>(value: unknown, ...allowed: T[]): T {
+  const found = allowed.find((each) => each === value)
+  if (found === undefined) throw new RangeError(`none of ${allowed.join(', ')}`)
+  return found
+}

@@ -1,0 +1,86 @@
+/** What the janitor decides, and from what; all of it pure. */
+
+/** The channels of one switch at one moment. */
+export interface SeenSwitch {
+  /** FreeSWITCH's own; undefined: it never was heard. */
+  readonly switchName: string | undefined
+  /** By their uuids; undefined: it could not be asked. */
+  readonly channels: { has(uuid: string): boolean } | undefined
+}
+
+/**
+ * - `listed`: its switch has the channel
+ * - `unlisted`: its switch has it no more
+ * - `unseen`: nobody can say now
+ * - `unlinked`: no link leads to its switch
+ */
+export type Sight = 'listed' | 'unlisted' | 'unseen' | 'unlinked'
+
+/**
+ * What the switches say of a channel.
+ *
+ * @param switchName of the switch that it was on; undefined if that is not known
+ */
+export function sightOf(uuid: string, switchName: string | undefined, seen: readonly SeenSwitch[]): Sight {
+  if (seen.some(({ channels }) => channels?.has(uuid))) return 'listed'
+  const named = seen.filter((each) => switchName === undefined || each.switchName === switchName)
+  // A link that never was up may lead to any switch.
+  const asked = named.length > 0 ? named : seen.filter((each) => each.switchName === undefined)
+  if (asked.length === 0) return 'unlinked'
+  return asked.every(({ channels }) => channels !== undefined) ? 'unlisted' : 'unseen'
+}
+
+/** A call that is open in the journal of this node, and has no session here. */
+export interface LostCall {
+  readonly sight: Sight
+  /** Since it began, in ms. */
+  readonly ageMs: number
+  /** Since this server lost it, or was started, in ms. */
+  readonly lostForMs: number
+  /** How long after that a leg of it may talk on, in ms. */
+  readonly mayTalkForMs: number
+  /** The switch told its hangup, though not how it ended. */
+  readonly isOver: boolean
+  /** Whether another node has had it since; `unknown`: Redis is away. */
+  readonly taken: 'by nobody' | 'by another' | 'unknown'
+}
+
+/**
+ * - `talks`: its channel is there
+ * - `gone`: it is over, so far as anybody can know
+ * - `elsewhere`: another node had it last, and records it
+ * - `wait`: it is asked again
+ */
+export type Verdict = 'talks' | 'gone' | 'elsewhere' | 'wait'
+
+/** In ms. */
+export interface Patience {
+  /** For a call of which no link tells, at least. */
+  readonly leastMs: number
+  /** No call lasts longer. */
+  readonly maxCallMs: number
+}
+
+export function judgeLost(call: LostCall, { leastMs, maxCallMs }: Patience): Verdict {
+  const { sight, ageMs, lostForMs, mayTalkForMs, isOver, taken } = call
+  if (sight === 'listed') return 'talks'
+  if (sight === 'unlisted' || isOver || ageMs > maxCallMs) return 'gone'
+  if (sight === 'unseen' || lostForMs <= Math.max(leastMs, mayTalkForMs)) return 'wait'
+  return taken === 'by nobody' ? 'gone' : taken === 'by another' ? 'elsewhere' : 'wait'
+}
+
+/** A caller's channel without a session here that has stood in `socket` for long. */
+export interface ParkedChannel {
+  /** It talks to another channel that is there. */
+  readonly isBridged: boolean
+  /** Whose call it is; nobody's: no server has dialled for it, or waited in a menu. */
+  readonly owner: 'nobody' | 'this node' | 'a dead node' | 'a living node'
+}
+
+/**
+ * Whether nobody will ever speak to a channel any more: a server accepted it and died. One that is nobody's may be
+ * that of another node which screens its caller, but not for so long; one that another node took over says so at once.
+ */
+export function isAbandoned({ isBridged, owner }: ParkedChannel): boolean {
+  return !isBridged && owner !== 'a living node'
+}

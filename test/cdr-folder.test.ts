@@ -1,0 +1,147 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { CdrFolder } from '../src/switch/cdr-folder.js'
+import { unserved } from './support/cdr-documents.js'
+import { testLinger } from './support/linger.js'
+import { logLines } from './support/log-lines.js'
+import { temporaryFolder } from './support/services.js'
+
+/** What mod_json_cdr saved because no node took it. */
+
+const settings = { SECOND_SOURCE_SECONDS: '1', SWITCH_AUTH: 'fs:correct-horse' }
+
+async function until<T>(ask: () => Promise<T | undefined> | T | undefined): Promise<T> {
+  for (;;) {
+    const answer = await ask()
+    if (answer !== undefined) return answer
+    await nextTurn()
+  }
+}
+
+t.test('what no node took is saved by FreeSWITCH, and taken from its folder', async (t) => {
+  const dir = join(await temporaryFolder(t), 'saved')
+  await mkdir(dir)
+  const linger = await testLinger(t, { ...settings, CDR_DIR: dir })
+  const before = unserved()
+  // An unfinished one, which is finished later.
+  const { uuid, text } = unserved()
+  const file = join(dir, `${uuid}.cdr.json`)
+  await writeFile(file, text.slice(0, 4_000))
+  await writeFile(join(dir, `${before.uuid}.cdr.json`), `${before.text}\n`)
+  await writeFile(join(dir, 'notes.txt'), 'not ours')
+  t.match(await linger.cdr(before.uuid), { source: 'json_cdr', tenant: 'demo' })
+  await writeFile(file, `${text}\n`)
+  t.match(await linger.cdr(uuid), { source: 'json_cdr', tenant: 'demo' })
+  t.same((await readdir(dir)).sort(), ['notes.txt', 'taken'])
+  t.same((await readdir(join(dir, 'taken'))).sort(), [`${before.uuid}.cdr.json`, `${uuid}.cdr.json`].sort())
+})
+
+t.test('a file that is no document is put aside, and one that cannot be kept now stays', async (t) => {
+  const dir = await temporaryFolder(t)
+  const { log, lines } = logLines()
+  const bad = join(dir, 'bad.cdr.json')
+  await writeFile(bad, '{"variables":{}}')
+  await utimes(bad, new Date(0), new Date(0))
+  const good = unserved()
+  await writeFile(join(dir, `${good.uuid}.cdr.json`), good.text)
+  let asked = 0
+  const kept: string[] = []
+  const secondSource = {
+    receive: ({ uuid }: { uuid: string }) => {
+      if (++asked < 3) return Promise.reject(new Error('the journal is full'))
+      kept.push(uuid)
+      return Promise.resolve()
+    },
+  }
+  const folder = new CdrFolder({ dir, secondSource, log, scanMs: 10 })
+  t.teardown(() => folder.close())
+  await until(async () => ((await readdir(dir)).join() === 'refused,taken' ? true : undefined))
+  t.same(await readdir(join(dir, 'refused')), ['bad.cdr.json'])
+  t.same(kept, [good.uuid])
+  t.match(
+    lines
+      .filter(({ level }) => level === 40)
+      .map(({ msg }) => msg)
+      .sort(),
+    ['a saved CDR is none: it is put aside', /cannot be taken/],
+  )
+  await folder.close()
+})
+
+t.test('a folder that is not there yet is looked for', async (t) => {
+  const dir = join(await temporaryFolder(t), 'later')
+  const { log, lines } = logLines()
+  const kept: string[] = []
+  const secondSource = {
+    receive: ({ uuid }: { uuid: string }) => {
+      kept.push(uuid)
+      return Promise.resolve()
+    },
+  }
+  const folder = new CdrFolder({ dir, secondSource, log, scanMs: 10 })
+  t.teardown(() => folder.close())
+  await until(() => lines.find(({ level }) => level === 40))
+  await mkdir(dir)
+  const { uuid, text } = unserved()
+  await writeFile(join(dir, 'partial'), text)
+  await writeFile(join(dir, `${uuid}.cdr.json`), text)
+  await until(() => (kept.includes(uuid) ? true : undefined))
+  await folder.close()
+  t.notOk(kept.some((each) => each !== uuid))
+})
+
+/** `npm run import-cdrs`, as npm runs it. */
+async function importCdrs(
+  words: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<{ code: number; out: string; err: string }> {
+  const script = fileURLToPath(new URL('../scripts/import-cdrs.js', import.meta.url))
+  const child = spawn(process.execPath, [script, ...words], { env: { PATH: process.env.PATH, ...env } })
+  let out = ''
+  let err = ''
+  child.stdout.on('data', (text: Buffer) => (out += text.toString()))
+  child.stderr.on('data', (text: Buffer) => (err += text.toString()))
+  const [code] = (await once(child, 'close')) as [number]
+  return { code, out, err }
+}
+
+t.test('import-cdrs posts a folder of them, as often as one likes', async (t) => {
+  const dir = await temporaryFolder(t)
+  const linger = await testLinger(t, settings)
+  const env = { HTTP_LISTEN: linger.server.httpAddress, ...settings }
+  const saved = Array.from({ length: 20 }, unserved)
+  for (const { uuid, text } of saved) await writeFile(join(dir, `${uuid}.cdr.json`), `${text}\n`)
+  for (let i = 0; i < 2; i++)
+    t.match(await importCdrs([dir], env), {
+      code: 0,
+      err: '',
+      out: /^imported: 20 of 20 taken, 0 refused, 0 failed/,
+    })
+  t.equal((await linger.cdrs(20)).length, 20)
+  t.match(await importCdrs([dir, '--url', `http://${linger.server.httpAddress}`], settings), { code: 0 })
+  await writeFile(join(dir, 'bad.json'), '{}')
+  const mixed = await importCdrs([dir], env)
+  t.match(mixed, { code: 1, err: /^bad\.json: 400: This is no document/, out: /20 of 21 taken, 1 refused/ })
+  t.match(await importCdrs([dir], { ...env, SWITCH_AUTH: 'fs:another-horse' }), {
+    code: 1,
+    out: '',
+    err: /^import-cdrs: 401: [^\n]+\n$/,
+  })
+  t.equal((await linger.cdrs(20)).length, 20)
+})
+
+t.test('import-cdrs says in one line what is wrong with how it was called', async (t) => {
+  t.match(await importCdrs([], {}), { code: 2, err: /^usage: / })
+  t.match(await importCdrs(['--what'], {}), { code: 2, err: /^usage: / })
+  const folder = join(await temporaryFolder(t), 'nothing')
+  t.match(await importCdrs([folder], {}), { code: 1, err: /^import-cdrs: ENOENT[^\n]+\n$/ })
+  t.match(await importCdrs([folder], { HTTP_LISTEN: 'x' }), {
+    code: 1,
+    err: /^import-cdrs: HTTP_LISTEN[^\n]+\n$/,
+  })
+})

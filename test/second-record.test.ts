@@ -1,0 +1,369 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import fc from 'fast-check'
+import t from 'tap'
+import { parseMoney } from '../src/billing/money.js'
+import { plainTerms } from '../src/billing/rating.js'
+import { channelFacts } from '../src/call/facts.js'
+import type { Identity } from '../src/call/identify.js'
+import { fromHangupComplete, fromJsonCdr, type LegDocument } from '../src/call/leg-document.js'
+import type { Attempt } from '../src/call/legs.js'
+import { readOpenRecord } from '../src/call/open-record.js'
+import { secondRecord, type Told } from '../src/call/second-record.js'
+import { encodeCallState, type CallState } from '../src/call/state.js'
+import { Story } from '../src/call/story.js'
+import { resume } from '../src/call/takeover.js'
+import { Event } from '../src/esl/event.js'
+import type { CallRecord } from '../src/store/call-record.js'
+import { Catalog } from '../src/store/catalog.js'
+import { documentIn } from '../src/switch/cdr-text.js'
+import { calledLegCdr, cdrOf, recordedCdr } from './support/cdr-documents.js'
+import { logLines } from './support/log-lines.js'
+import { outboundRecordings, recorded } from './support/recorded.js'
+import { testDatabase } from './support/services.js'
+
+/** Both sources of a call's record give the same one. */
+
+const database = await testDatabase(t)
+const catalog = await Catalog.load(database.pool, { log: logLines().log })
+t.teardown(() => catalog.close())
+const options = { catalog, trustedProfiles: new Set(['internal']), defaultCountry: 'VN' as const }
+
+const attempt: Attempt = {
+  id: 'attempt1',
+  target: 'gateway:carrier1',
+  gateway: { name: 'carrier1', carrierCostPerMinute: parseMoney('300') },
+  number: '84901234567',
+  rate: {
+    ...plainTerms,
+    prefix: '8490',
+    prefixEntered: '090',
+    description: 'Mobile Viettel',
+    pricePerMinute: parseMoney('500'),
+  },
+}
+const identity: Identity = {
+  tenant: catalog.tenant('demo'),
+  direction: 'outbound',
+  caller: '84912406496',
+  called: '84901234567',
+  callerExtension: undefined,
+  calledExtension: undefined,
+  isEmergency: false,
+}
+const state: CallState = {
+  node: 'node1',
+  takeovers: 0,
+  tenant: 'demo',
+  direction: 'outbound',
+  caller: identity.caller,
+  called: identity.called,
+  destination: '0901234567',
+  route: 'dial',
+  isVip: true,
+  startedAt: 1,
+  legs: [],
+  results: [],
+  attempt,
+}
+
+interface Heard {
+  readonly channel: Event
+  readonly events: readonly Event[]
+}
+
+/** The same call at other times: each moment of it another one, in the same order. */
+function atOtherTimes({ channel, events }: Heard, gaps: readonly number[], start: number): Heard {
+  const all = [channel, ...events]
+  const moments = new Set(all.flatMap((event) => [...event].flatMap(([, values]) => values.filter(isMoment))))
+  const moved = new Map<string, string>()
+  let at = start
+  ;[...moments].sort().forEach((moment, i) => {
+    at += gaps[i % gaps.length]!
+    moved.set(moment, String(at))
+  })
+  const copies = all.map((event) => {
+    const copy = new Event()
+    for (const [name, values] of event)
+      copy.set(
+        name,
+        values.map((value) => moved.get(value) ?? value),
+      )
+    return copy
+  })
+  return { channel: copies[0]!, events: copies.slice(1) }
+}
+
+function isMoment(text: string): boolean {
+  return /^1[0-9]{15}$/.test(text)
+}
+
+function finalOf(events: readonly Event[]): Event | undefined {
+  return events.find(({ name }) => name === 'CHANNEL_HANGUP_COMPLETE')
+}
+
+/** As a session makes it that heard all of it, or took it over, and of the called leg its own end. */
+function bySession(
+  { channel, events }: Heard,
+  called: LegDocument | undefined,
+): { story: Story; record: CallRecord } {
+  const story = new Story(channelFacts(channel), identity)
+  story.route = 'dial'
+  story.gateway = 'carrier1'
+  story.isVip = true
+  story.legs.adopt(resume(state, channel).legs)
+  story.legs.dialling(attempt)
+  for (const event of events) story.observe(event)
+  if (called !== undefined) story.hear(called)
+  return { story, record: story.record(finalOf(events)) }
+}
+
+/** The called leg's own document: it may outlive the caller, and end before him. */
+function calledDocument(heard: Heard, outlivesUs: number): LegDocument | undefined {
+  const { story } = bySession(heard, undefined)
+  const [leg] = story.legs.all
+  if (leg?.answeredAt === undefined || leg.endedAt === undefined) return undefined
+  const { uuid, answeredAt, bridgedAt } = leg
+  const endedAt = Math.max(leg.endedAt + outlivesUs, bridgedAt, answeredAt)
+  const callUuid = story.facts.uuid
+  return fromJsonCdr(
+    calledLegCdr({ uuid, callUuid, tenant: 'demo', attempt, answeredAt, bridgedAt, endedAt }),
+  )
+}
+
+/** What the two may differ in: who tells, and what only the session knows. */
+function comparable({ source, hungUpBy, ...record }: CallRecord): unknown {
+  return [record, source === 'incomplete' || hungUpBy === null]
+}
+
+t.test('the switch’s own documents give the same money as the session, at any time', async (t) => {
+  // That of a called leg which got a socket of its own is no call (our dialplan does not let it).
+  const names = outboundRecordings().filter(
+    (name) => finalOf(recorded(name).events)?.get('Call-Direction') === 'inbound',
+  )
+  t.ok(names.length > 40)
+  let charged = 0
+  for (const name of names)
+    fc.assert(
+      fc.property(
+        fc.array(fc.oneof(fc.integer({ min: 0, max: 2_000 }), fc.integer({ min: 0, max: 2e9 })), {
+          minLength: 1,
+          maxLength: 30,
+        }),
+        fc.integer({ min: 1e15, max: 1.8e15 }),
+        fc.integer({ min: -5_000_000, max: 5_000_000 }),
+        (gaps, start, outlivesUs) => {
+          const heard = atOtherTimes(recorded(name), gaps, start)
+          const final = finalOf(heard.events)!
+          const callUuid = channelFacts(heard.channel).uuid
+          const called = calledDocument(heard, outlivesUs)
+          const { story, record } = bySession(heard, called)
+          if (record.charges.length > 0) charged++
+          const legs = called === undefined ? [] : [called]
+          final.set('variable_linger_call', encodeCallState(state))
+          const tellings: Told[] = [
+            { callUuid, documents: [fromHangupComplete(final)!, ...legs], open: undefined },
+            { callUuid, documents: [...legs, fromJsonCdr(cdrOf(final))], open: undefined },
+          ]
+          final.delete('variable_linger_call')
+          const open = readOpenRecord(JSON.parse(JSON.stringify(story.openRecord())))
+          assert(open)
+          tellings.push({ callUuid, documents: [...legs, fromJsonCdr(cdrOf(final))], open })
+          for (const told of tellings) {
+            const other = secondRecord(told, options)!
+            assert.equal(other.source, told.documents.find(({ uuid }) => uuid === callUuid)?.source)
+            // A transferred call says in the event what it was for last.
+            const expected = { ...record, calledRaw: other.calledRaw }
+            if (called === undefined) Object.assign(expected, { gateway: other.gateway })
+            assert.deepEqual(comparable(other), comparable(expected), name)
+          }
+        },
+      ),
+      { numRuns: 15 },
+    )
+  t.ok(charged > 100)
+})
+
+t.test('a caller and a carrier whose ends are seconds apart: the carrier’s counts', async (t) => {
+  const caller = JSON.parse(recordedCdr('after-takeover-caller-leg')) as { variables: object }
+  const called = JSON.parse(recordedCdr('after-takeover-called-leg')) as { variables: object }
+  const documents = [
+    fromJsonCdr({ ...caller, variables: { ...caller.variables, linger_call: encodeCallState(state) } }),
+    fromJsonCdr(called),
+  ]
+  const record = secondRecord({ callUuid: documents[0]!.callUuid, documents, open: undefined }, options)!
+  t.match(record, {
+    source: 'json_cdr',
+    tenant: 'demo',
+    callUuid: 'd8a2a3af-85de-4bc3-b469-f286d0465ee8',
+    bLegUuid: '3c8c77a3-b5e4-4538-8ebd-de0bcf65c911',
+    answeredMs: 5_020,
+    billedMs: 3_020,
+    cost: '25.17',
+    gateway: 'carrier1',
+    calledRaw: '770901234567',
+    hungUpBy: 'caller',
+    charges: [{ answeredAt: 1795207538148748, endedAt: 1795207541168752 }],
+  })
+})
+
+t.test('a leg that says nothing itself ends where its caller went on, or with him', async (t) => {
+  const json = JSON.parse(recordedCdr('after-takeover-caller-leg')) as { variables: object; app_log: object }
+  const variables = { ...json.variables, linger_call: encodeCallState(state) }
+  const recordOf = (document: unknown) => {
+    const told = fromJsonCdr(document)
+    return secondRecord({ callUuid: told.uuid, documents: [told], open: undefined }, options)!
+  }
+  const leg = { legUuid: '3c8c77a3-b5e4-4538-8ebd-de0bcf65c911', answeredAt: 1795207538188779 }
+  t.match(recordOf({ ...json, variables }).charges, [{ ...leg, endedAt: 1795207541207436 }])
+  t.match(recordOf({ ...json, variables, app_log: undefined }).charges, [
+    { ...leg, endedAt: 1795207543188772 },
+  ])
+  const left = { ...variables, linger_left_1: '1795207541190000' }
+  t.match(recordOf({ ...json, variables: left }).charges, [{ ...leg, endedAt: 1795207541190000 }])
+  // It is told of by the state: what was known of it then is not better than what it says itself, but than nothing.
+  const known = { uuid: leg.legUuid, attempt, answeredAt: 1795207538148748, bridgedAt: 1795207538188779 }
+  for (const [endedAt, expected] of [
+    [undefined, 1795207541207436],
+    [1795207540000000, 1795207540000000],
+  ] as const) {
+    const linger_call = encodeCallState({
+      ...state,
+      legs: [{ ...known, endedAt, endIsExact: false }],
+      attempt: undefined,
+    })
+    t.match(recordOf({ ...json, variables: { ...variables, linger_call } }).charges, [
+      { legUuid: leg.legUuid, answeredAt: known.answeredAt, endedAt: expected },
+    ])
+  }
+})
+
+t.test(
+  'a leg that rang, or was refused, costs nothing, and names the gateway that was tried last',
+  async (t) => {
+    const json = JSON.parse(recordedCdr('cancelled-caller-leg')) as { variables: object }
+    const called = JSON.parse(recordedCdr('cancelled-called-leg')) as { variables: object }
+    const documents = [
+      fromJsonCdr({ ...json, variables: { ...json.variables, linger_call: encodeCallState(state) } }),
+      fromJsonCdr(called),
+    ]
+    t.match(secondRecord({ callUuid: documents[0]!.uuid, documents, open: undefined }, options), {
+      charges: [],
+      cost: '0.00',
+      ringMs: 840,
+      gateway: 'carrier1',
+      bLegUuid: null,
+      hangupCause: 'ORIGINATOR_CANCEL',
+    })
+  },
+)
+
+t.test('three legs, one of them of a server before: each is charged once, in their order', async (t) => {
+  const callUuid = randomUUID()
+  const at = 1795207538000000
+  const leg = (uuid: string, fromSecond: number, toSecond: number) => ({
+    uuid,
+    callUuid,
+    tenant: 'demo',
+    attempt: { ...attempt, id: uuid },
+    answeredAt: at + fromSecond * 1e6,
+    bridgedAt: at + fromSecond * 1e6,
+    endedAt: at + toSecond * 1e6,
+  })
+  const first = { ...leg('leg1', 1, 5), endIsExact: false }
+  const linger_call = encodeCallState({
+    ...state,
+    takeovers: 1,
+    legs: [first],
+    attempt: leg('leg3', 0, 0).attempt,
+  })
+  const final = new Event('CHANNEL_HANGUP_COMPLETE')
+  const caller = cdrOf(final, {
+    uuid: callUuid,
+    direction: 'inbound',
+    linger_call,
+    start_uepoch: String(at),
+    answer_uepoch: String(at + 1e6),
+    end_uepoch: String(at + 20e6),
+    bridge_uuid: 'leg3',
+    hangup_cause: 'NORMAL_CLEARING',
+  })
+  const documents = [calledLegCdr(leg('leg3', 10, 19)), caller, calledLegCdr(leg('leg2', 6, 8))].map(
+    fromJsonCdr,
+  )
+  const record = secondRecord({ callUuid, documents, open: undefined }, options)!
+  t.same(
+    record.charges.map(({ legUuid, billedMs }) => [legUuid, billedMs]),
+    [
+      ['leg1', 4_000],
+      ['leg2', 2_000],
+      ['leg3', 9_000],
+    ],
+  )
+  t.match(record, { isTakenOver: true, cost: '125.00', bLegUuid: 'leg3', bridgedMs: 15_000 })
+  // The same, were all documents there.
+  const all = [...documents, fromJsonCdr(calledLegCdr(leg('leg1', 1, 4)))]
+  t.equal(secondRecord({ callUuid, documents: all, open: undefined }, options)!.charges[0]?.billedMs, 3_000)
+})
+
+t.test(
+  'without a word of the caller it is incomplete: each leg to its own end, or to the last sign of life',
+  async (t) => {
+    const { channel, events } = recorded('server-closes-while-bridged')
+    const story = new Story(channelFacts(channel), identity)
+    story.legs.dialling(attempt)
+    for (const event of events) story.observe(event)
+    const open = readOpenRecord(JSON.parse(JSON.stringify(story.openRecord())))!
+    const { uuid, answeredAt, bridgedAt } = story.legs.talking!
+    const callUuid = open.facts.uuid
+    t.match(secondRecord({ callUuid, documents: [], open }, options), {
+      source: 'incomplete',
+      tenant: 'demo',
+      answeredAt,
+      charges: [{ legUuid: uuid, answeredAt, endedAt: open.lastHeardAt }],
+    })
+    const seenAt = open.lastHeardAt + 7_000_000
+    t.match(secondRecord({ callUuid, documents: [], open, seenAt }, options)!.charges, [{ endedAt: seenAt }])
+    const endedAt = bridgedAt + 60_000_000
+    const told = calledLegCdr({
+      uuid,
+      callUuid,
+      tenant: 'demo',
+      attempt,
+      answeredAt: answeredAt!,
+      bridgedAt,
+      endedAt,
+    })
+    const documents = [fromJsonCdr(told)]
+    const exact = {
+      charges: [{ legUuid: uuid, answeredAt, endedAt }],
+      endedAt,
+      source: 'incomplete',
+      tenant: 'demo',
+    }
+    t.match(secondRecord({ callUuid, documents, open }, options), {
+      ...exact,
+      callerRaw: open.facts.callerNumber,
+    })
+    // Another node's: nothing is known but what the leg says.
+    t.match(secondRecord({ callUuid, documents, open: undefined }, options), {
+      ...exact,
+      callUuid,
+      calledRaw: '0901234567',
+      caller: '84912406496',
+    })
+    t.equal(secondRecord({ callUuid, documents: [], open: undefined }, options), undefined)
+  },
+)
+
+t.test('a call that no server knows is told of by its caller’s leg alone', async (t) => {
+  const document = documentIn(recordedCdr('answered-caller-leg'))
+  t.match(secondRecord({ callUuid: document.uuid, documents: [document], open: undefined }, options), {
+    source: 'json_cdr',
+    tenant: null,
+    callerRaw: '0912406496',
+    answeredMs: 1_520,
+    durationMs: 1_860,
+    cost: '0.00',
+  })
+})
