@@ -261,7 +261,7 @@ t.test('who asks for committed calls is told of whom they came and what was char
           source: 'json_cdr',
           startedAt: call.startedAt,
           cost: '500.000000',
-          charges: [{ legUuid: charge!.legUuid, endedAt: charge!.endedAt }],
+          charges: [{ legUuid: charge!.legUuid, endedAt: charge!.endedAt, pricePerMinute: '500.000000' }],
         },
       ],
       [

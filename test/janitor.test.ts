@@ -180,7 +180,7 @@ async function nodeOf(t: Test, links: readonly SwitchLink[], options: Partial<Ja
     pool,
     redis,
     log: silent,
-    eslPort: 9000,
+    eslPort: () => 9000,
     soonMs: 0,
     now,
     ...options,

@@ -252,6 +252,32 @@ t.test('two that know and do not agree, behind one that guessed: the first takes
   t.match(await booksOf(pool, tenant!), { balance: '-500.000000', lines: 2, calls: 1 })
 })
 
+t.test('two that agree as nearly as their sources can: the first counts, and nobody need look', async (t) => {
+  const [tenant] = await makeTenants(pool, 'nearly', 1)
+  const { journal, feeder } = await node(t)
+  const real = paidCall(60_000, { tenant: tenant! })
+  const { callUuid, startedAt } = real
+  // The same leg, a frame longer, as its caller's events tell it.
+  const longer = paidCall(60_020, { tenant: tenant!, callUuid, startedAt, source: 'json_cdr' })
+  const [charge] = real.charges
+  const legUuid = charge!.legUuid
+  const charges = longer.charges.map((each) => ({ ...each, legUuid, endedAt: charge!.endedAt + 20_000 }))
+  const asTold = { ...longer, charges }
+  for (const record of [real, asTold]) {
+    await journal.append(record)
+    await feeder.drain()
+  }
+  t.match(await onlyCdr(callUuid), { source: 'session', cost: '500.00' })
+  t.equal(journal.aside, 0)
+  // Not if the price is another, nor if the leg is.
+  const dearer = charges.map((each) => ({ ...each, pricePerMinute: '501' }))
+  const another = charges.map((each) => ({ ...each, legUuid: 'another' }))
+  for (const each of [dearer, another]) await journal.append({ ...asTold, charges: each })
+  await feeder.drain()
+  t.equal(journal.aside, 2)
+  t.match(await booksOf(pool, tenant!), { balance: '-500.000000', lines: 1, calls: 1 })
+})
+
 t.test('a record that cannot take the place is set aside, and the rest of its batch goes on', async (t) => {
   const [tenant] = await makeTenants(pool, 'stuck', 1)
   const { journal, feeder } = await node(t)

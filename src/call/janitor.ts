@@ -14,7 +14,7 @@ import { ParkedChannels } from './parked.js'
 import type { Elsewhere } from './session-dependencies.js'
 import { Switches, type Listing, type SwitchLink } from './switches.js'
 import { TakenCalls } from './taken.js'
-import { judgeLost, sightOf, type LostCall, type Verdict } from './verdict.js'
+import { judgeLost, patienceLeft, sightOf, verdictMessages, type LostCall, type Verdict } from './verdict.js'
 
 export interface JanitorOptions {
   readonly links: readonly SwitchLink[]
@@ -27,8 +27,8 @@ export interface JanitorOptions {
   readonly pool: pg.Pool
   readonly redis: Redis
   readonly log: Logger
-  /** Where this server takes calls; a function if that is only known when it listens. */
-  readonly eslPort: number | (() => number)
+  /** Where this server takes calls, as soon as it listens. */
+  readonly eslPort: () => number
   /** From one round to the next, in ms. Default 60,000. */
   readonly everyMs?: number
   /** From a call that is lost to the round that it asks for, in ms: others may be lost with it. Default 1,000. */
@@ -62,11 +62,6 @@ interface Candidate {
 const lookUpsAtOnce = 4
 /** What runs in a channel that the switch dialled itself, and handed to a server like a caller's. */
 const servedIn = new Set(['socket', 'bridge'])
-const messages: Readonly<Record<Exclude<Verdict, 'wait'>, string>> = {
-  talks: 'a call that this server lost is still there: it is left to go on',
-  gone: 'a call that this server lost is over: it is closed by another source, if there is one',
-  elsewhere: 'a call that this server lost was taken over by another node, which records it',
-}
 
 /**
  * Compares, each minute and whenever something may have changed, what the switches have with what this server knows:
@@ -89,6 +84,7 @@ export class Janitor implements Pick<Elsewhere, 'hears' | 'has' | 'taken' | 'los
   #next: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #soon: NodeJS.Timeout | undefined
+  #lookAt = Infinity
   #isClosed = false
 
   constructor(options: JanitorOptions) {
@@ -98,14 +94,7 @@ export class Janitor implements Pick<Elsewhere, 'hears' | 'has' | 'taken' | 'los
     this.#switches = new Switches(links)
     this.#owners = new ChannelOwners(links, live)
     this.#lastSeen = new LastSeen(links)
-    this.#parked = new ParkedChannels({
-      live,
-      nodes,
-      log,
-      parkedMs,
-      eslPort: typeof eslPort === 'number' ? () => eslPort : eslPort,
-      now: this.#now,
-    })
+    this.#parked = new ParkedChannels({ live, nodes, log, eslPort, parkedMs, now: this.#now })
     this.#taken = new TakenCalls(redis, nodes.id)
   }
 
@@ -154,11 +143,18 @@ export class Janitor implements Pick<Elsewhere, 'hears' | 'has' | 'taken' | 'los
     this.#lost.set(callUuid, { since: this.#now(), mayTalkForMs, isOver })
     this.#owners.forget(callUuid)
     if (!isOver) this.#lastSeen.lost(callUuid)
-    if (!this.#isClosed)
-      this.#soon ??= setTimeout(() => {
-        this.#soon = undefined
-        void this.round()
-      }, this.#options.soonMs ?? 1_000)
+    if (!this.#isClosed) this.#lookIn(this.#options.soonMs ?? 1_000)
+  }
+
+  #lookIn(ms: number): void {
+    const at = this.#now() + ms
+    if (at >= this.#lookAt || this.#isClosed) return
+    this.#lookAt = at
+    clearTimeout(this.#soon)
+    this.#soon = setTimeout(() => {
+      this.#lookAt = Infinity
+      void this.round()
+    }, ms).unref()
   }
 
   /** @returns when a round is over that has begun after this was called */
@@ -230,10 +226,10 @@ export class Janitor implements Pick<Elsewhere, 'hears' | 'has' | 'taken' | 'los
     const isTaken = await this.#taken.of(
       candidates.filter(({ sight }) => sight === 'unlinked').map(({ uuid }) => uuid),
     )
-    const verdicts = candidates.map((candidate) => ({
-      ...candidate,
-      verdict: this.#judge(candidate, isTaken(candidate.uuid)),
-    }))
+    const verdicts = candidates.map((candidate) => {
+      const { uuid, record } = candidate
+      return { uuid, record, verdict: this.#judge(candidate, isTaken(uuid)) }
+    })
     await this.#askFor(verdicts.filter(({ verdict }) => verdict === 'elsewhere').map(({ uuid }) => uuid))
     for (const { uuid, record, verdict } of verdicts) {
       if (this.#options.live.has(uuid)) continue
@@ -248,7 +244,11 @@ export class Janitor implements Pick<Elsewhere, 'hears' | 'has' | 'taken' | 'los
     const { since, mayTalkForMs, isOver } = lost
     const lostForMs = this.#now() - since
     const ageMs = record === undefined ? lostForMs : Date.now() - record.facts.createdAt / 1000
-    return judgeLost({ sight, ageMs, lostForMs, mayTalkForMs, isOver, taken }, { leastMs: lostMs, maxCallMs })
+    const call: LostCall = { sight, ageMs, lostForMs, mayTalkForMs, isOver, taken }
+    const patience = { leastMs: lostMs, maxCallMs }
+    const leftMs = patienceLeft(call, patience)
+    if (leftMs > 0) this.#lookIn(leftMs)
+    return judgeLost(call, patience)
   }
 
   /** What another node has recorded need not be open here any more. */
@@ -262,7 +262,7 @@ export class Janitor implements Pick<Elsewhere, 'hears' | 'has' | 'taken' | 'los
   #tell(uuid: string, verdict: Verdict): void {
     if (verdict === 'wait' || this.#told.get(uuid) === verdict) return
     this.#told.set(uuid, verdict)
-    this.#options.log.info({ call: uuid }, messages[verdict])
+    this.#options.log.info({ call: uuid }, verdictMessages[verdict])
   }
 
   /** Calls without a session whose server is this one, or dead: what talks in them may need more time. */

@@ -1,3 +1,4 @@
+import { endTolerance } from '../store/committed.js'
 import type { Logger } from 'pino'
 import type { CallRecord, Charge } from '../store/call-record.js'
 import { calledLeg } from './called-leg.js'
@@ -6,8 +7,6 @@ import type { LegDocument } from './leg-document.js'
 /** What of a charge is held against the leg's own word. */
 export type ChargedLeg = Pick<Charge, 'legUuid' | 'endedAt'>
 
-/** So much may the caller's own events be wrong about the end of a leg, in µs. */
-const toleratedUs = 1_000_000
 /** Calls that are remembered after their end: what is told late comes within seconds. */
 const mostCalls = 20_000
 
@@ -47,7 +46,7 @@ export class LegCheck {
     const leg = calledLeg(event)
     if (leg?.attempt.rate === undefined || leg.endedAt === undefined) return
     const chargedTo = charges.find(({ legUuid }) => legUuid === uuid)?.endedAt
-    if (chargedTo !== undefined && Math.abs(chargedTo - leg.endedAt) <= toleratedUs) return
+    if (chargedTo !== undefined && Math.abs(chargedTo - leg.endedAt) <= endTolerance) return
     this.#log.error(
       { call: callUuid, leg: uuid, chargedTo: chargedTo ?? null, endedAt: leg.endedAt },
       'a leg was charged otherwise than it says itself: the charge stays as it is',

@@ -32,6 +32,17 @@ const longestRetryMs = 5_000
 const lateMs = 3_000
 const warningTone = prompt('tone_stream://%(200,0,900)')
 
+type Slices = Pick<Credit, 'sliceMs'>
+
+function leadMs({ sliceMs }: Slices): number {
+  return Math.min(longestLeadMs, sliceMs / 2)
+}
+
+/** How soon to ask again for a further slice, in ms. */
+export function retryMs(credit: Slices): number {
+  return Math.min(longestRetryMs, leadMs(credit) / 4)
+}
+
 /**
  * Keeps the hangup timer of a leg that talks in step with its tenant's credit: a slice is reserved before the last
  * one ends, then the timer is moved. The new one is set before the old one is taken off, each by its name: a
@@ -58,8 +69,8 @@ export class Meter {
   constructor(options: MeterOptions) {
     this.#options = options
     this.#untilMs = this.#mostMs = options.granted.untilMs
-    this.#leadMs = Math.min(longestLeadMs, options.credit.sliceMs / 2)
-    this.#retryMs = Math.min(longestRetryMs, this.#leadMs / 4)
+    this.#leadMs = leadMs(options.credit)
+    this.#retryMs = retryMs(options.credit)
   }
 
   /** After this long, in ms, the leg is over, whether or not anybody tells of it. */

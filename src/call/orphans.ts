@@ -6,7 +6,7 @@ import type { Catalog } from '../store/catalog.js'
 import { isLinkGone, isNoChannel, LinkLegControl } from './leg-control.js'
 import type { LiveCalls } from './live.js'
 import { Locks } from './locks.js'
-import { Meter } from './meter.js'
+import { Meter, retryMs } from './meter.js'
 import type { Nodes } from './nodes.js'
 import type { CallState } from './state.js'
 import type { SwitchLink } from './switches.js'
@@ -20,7 +20,7 @@ export interface OrphansOptions {
   readonly nodes: Pick<Nodes, 'id' | 'isDead'>
   readonly redis: Redis
   readonly log: Logger
-  /** How soon a leg is asked for again for which nobody could say what it may cost, in ms. Default 5,000. */
+  /** How soon a leg is asked for again for which nobody could say what it may cost, in ms. Default as the meter asks. */
   readonly retryMs?: number
 }
 
@@ -232,7 +232,7 @@ export class Orphans {
 
   async #adopt(orphan: Orphan, state: CallState, talking: TalkingLeg): Promise<void> {
     const { uuid, link, log } = orphan
-    const { catalog, credit, retryMs = 5_000 } = this.#options
+    const { catalog, credit } = this.#options
     const { attempt, answeredAt, now, timers } = talking
     const tenant = catalog.tenant(state.tenant)
     if (tenant === undefined) {
@@ -253,9 +253,12 @@ export class Orphans {
       orphan.isRefused = true
       // Of the other reasons none ends soon: the janitor's next round asks again.
       if (granted.reason === 'away')
-        orphan.retry = setTimeout(() => {
-          this.#look(orphan)
-        }, retryMs)
+        orphan.retry = setTimeout(
+          () => {
+            this.#look(orphan)
+          },
+          this.#options.retryMs ?? retryMs(credit),
+        )
       return
     }
     const untilSeconds = granted.untilMs / 1000

@@ -53,6 +53,13 @@ export interface LostCall {
  */
 export type Verdict = 'talks' | 'gone' | 'elsewhere' | 'wait'
 
+/** For the log. */
+export const verdictMessages: Readonly<Record<Exclude<Verdict, 'wait'>, string>> = {
+  talks: 'a call that this server lost is still there: it is left to go on',
+  gone: 'a call that this server lost is over: it is closed by another source, if there is one',
+  elsewhere: 'a call that this server lost was taken over by another node, which records it',
+}
+
 /** In ms. */
 export interface Patience {
   /** For a call of which no link tells, at least. */
@@ -61,11 +68,18 @@ export interface Patience {
   readonly maxCallMs: number
 }
 
+/** How long, in ms, a call of which no link tells still counts as lasting; 0: it does not, or a link tells. */
+export function patienceLeft(call: LostCall, { leastMs }: Pick<Patience, 'leastMs'>): number {
+  const { sight, isOver, lostForMs, mayTalkForMs } = call
+  if (sight !== 'unlinked' || isOver) return 0
+  return Math.max(0, Math.max(leastMs, mayTalkForMs) - lostForMs + 1)
+}
+
 export function judgeLost(call: LostCall, { leastMs, maxCallMs }: Patience): Verdict {
-  const { sight, ageMs, lostForMs, mayTalkForMs, isOver, taken } = call
+  const { sight, ageMs, isOver, taken } = call
   if (sight === 'listed') return 'talks'
   if (sight === 'unlisted' || isOver || ageMs > maxCallMs) return 'gone'
-  if (sight === 'unseen' || lostForMs <= Math.max(leastMs, mayTalkForMs)) return 'wait'
+  if (sight === 'unseen' || patienceLeft(call, { leastMs }) > 0) return 'wait'
   return taken === 'by nobody' ? 'gone' : taken === 'by another' ? 'elsewhere' : 'wait'
 }
 

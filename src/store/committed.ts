@@ -20,6 +20,8 @@ export interface CommittedCharge {
   readonly legUuid: string
   /** µs since 1970. */
   readonly endedAt: number
+  /** Decimal. */
+  readonly pricePerMinute: string
 }
 
 const micros = (column: string) => `(extract(epoch FROM ${column}) * 1000000)::float8`
@@ -33,7 +35,8 @@ export async function readCommitted(
   const { rows } = await pool.query<CommittedCall & { callUuid: string }>(
     `SELECT call_uuid AS "callUuid", tenant_id AS tenant, source, cost, ${micros('started_at')} AS "startedAt",
       ARRAY(
-        SELECT json_build_object('legUuid', leg_uuid, 'endedAt', ${micros('ended_at')})
+        SELECT json_build_object('legUuid', leg_uuid, 'endedAt', ${micros('ended_at')},
+          'pricePerMinute', price_per_minute::text)
         FROM charges WHERE charges.call_uuid = call_keys.call_uuid ORDER BY answered_at, leg_uuid
       ) AS charges
     FROM call_keys JOIN cdrs USING (call_uuid, started_at) WHERE call_uuid = ANY($1)`,
@@ -43,18 +46,35 @@ export async function readCommitted(
 }
 
 /**
- * Why a record is not the one that is committed; undefined: it is, or says the same of time and money. A guess
- * which of two counts would be somebody's money.
+ * So much may a source be wrong about the end of a leg of which it has not the leg's own word, in µs: the caller's
+ * events tell it a frame late, or when a tone was over.
+ */
+export const endTolerance = 1_000_000
+
+/**
+ * Why a record is not the one that is committed; undefined: it is, or says the same of time and money, as nearly as
+ * its source can. A guess which of two counts would be somebody's money.
  */
 export function difference(record: CallRecord, committed: CommittedCall | undefined): string | undefined {
   const because = (what: string) => `call ${record.callUuid} has a record already, ${what}`
   if (committed === undefined) return because('whose CDR is gone')
-  const { tenant, startedAt, cost } = committed
+  const { tenant, startedAt, cost, charges } = committed
   if (tenant !== record.tenant)
     return because(`of tenant ${tenant ?? 'none'}; this one is of ${record.tenant ?? 'none'}`)
   if (startedAt !== record.startedAt)
     return because(`of a call that began at ${startedAt}; this one began at ${record.startedAt} (µs)`)
-  if (parseMoney(cost) !== parseMoney(record.cost))
+  if (parseMoney(cost) !== parseMoney(record.cost) && !areNearlySame(record.charges, charges))
     return because(`which costs ${cost}; this one costs ${record.cost}`)
   return undefined
+}
+
+/** The same legs at the same prices, but not all to the same microsecond. */
+function areNearlySame(some: readonly CommittedCharge[], others: readonly CommittedCharge[]): boolean {
+  const apart = some.map(({ legUuid, endedAt, pricePerMinute }) => {
+    const other = others.find((each) => each.legUuid === legUuid)
+    const isSamePrice = other !== undefined && parseMoney(other.pricePerMinute) === parseMoney(pricePerMinute)
+    return isSamePrice ? Math.abs(other.endedAt - endedAt) : Infinity
+  })
+  const most = Math.max(0, ...apart)
+  return some.length === others.length && most > 0 && most <= endTolerance
 }
