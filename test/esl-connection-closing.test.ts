@@ -68,6 +68,16 @@ t.test('a handler may pause in the middle of a packet', async (t) => {
   t.equal(seen.length, 3)
 })
 
+t.test('CallerGone, which ends calls, has no stack; what is thrown after it has one', (t) => {
+  const cause = new ProtocolError('odd')
+  const gone = new CallerGone('the socket is closed', { cause })
+  t.notMatch(gone.stack, /\n +at /)
+  t.equal(gone.cause, cause)
+  t.equal(gone.code, 'CALLER_GONE')
+  t.match(new ProtocolError('odd').stack, /\n +at /)
+  t.end()
+})
+
 t.test('whoever closes, all that waits is rejected with CallerGone, once', async (t) => {
   const cases: [who: string, close: (pair: Pair) => void, closedBy: RegExp | undefined][] = [
     [

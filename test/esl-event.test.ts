@@ -92,6 +92,58 @@ t.test('peek is not taken in by what a caller can write into a value', (t) => {
   t.end()
 })
 
+t.test('a line of a plain event that has no colon is no header, nor part of the next one', (t) => {
+  const plain = 'no colon\n: no name\nA: 1\nno colon either'
+  t.same(headersOf(Event.fromPlain(plain)), [['A', ['1']]])
+  for (const name of ['no colon', 'no colon\n', '', 'no colon either'])
+    t.equal(Event.fromPlain(plain).peek(name), undefined)
+  t.equal(Event.fromPlain(plain).peek('A'), '1')
+  t.end()
+})
+
+t.test(
+  'peek of a plain event says what get says, whatever its lines hold, in whatever order it is asked',
+  (t) => {
+    const name = 'Application-UUID'
+    const line = fc.oneof(
+      fc.constantFrom(
+        name,
+        `${name}: `,
+        `${name}: x`,
+        `${name}:`,
+        `x${name}: y`,
+        `x: ${name}: y`,
+        ': x',
+        ':',
+        '',
+      ),
+      fc.constantFrom(
+        'Content-Length: 9',
+        'A: %',
+        'A: %0A',
+        'A: ARRAY%3A%3Ax%7C%3Ay',
+        'no colon',
+        `\t${name}: z`,
+      ),
+      text,
+    )
+    fc.assert(
+      fc.property(fc.array(line, { maxLength: 12 }), fc.boolean(), (lines, endsInLine) => {
+        const plain = lines.join('\n') + (endsInLine ? '\n' : '')
+        const parsed = Event.fromPlain(plain)
+        const names = [...headersOf(parsed).map(([each]) => each), name, 'x', 'A', '', `${name}: x`]
+        const asked = Event.fromPlain(plain)
+        return [...names, ...names.reverse()].every((each) => {
+          const [, [expected] = []] = headersOf(parsed).find(([header]) => header === each) ?? []
+          return asked.peek(each) === expected
+        })
+      }),
+      { numRuns: 2000 },
+    )
+    t.end()
+  },
+)
+
 t.test('header names are found without regard to case, and never reach an object of their own', (t) => {
   const json = '{"__proto__":"p","constructor":"c","Unique-ID":"u"}'
   const plain = '__proto__: p\nconstructor: c\nUnique-ID: u\n'

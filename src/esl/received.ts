@@ -1,6 +1,5 @@
 import { ProtocolError } from './errors.js'
 import { decodePercent, unescapeXml } from './encoding.js'
-import { JsonMembers, type Place } from './json-members.js'
 
 /** One value, or several: FreeSWITCH's `ARRAY::`. */
 export type Value = string | readonly string[]
@@ -18,7 +17,6 @@ export interface Parts {
 export interface Received {
   /**
    * The first value of a header in FreeSWITCH's own spelling; undefined when it is not there.
-   * @param name ASCII
    * @throws ProtocolError as `parse` does, where it has to parse
    */
   peek(name: string): string | undefined
@@ -37,37 +35,16 @@ const comma = 0x2c
 const xmlElement = /<([^\s<>/]+)(?:>([^<]*)<\/\1>|\/>)/g
 /** Up to here V8 copies a part of a string; a longer one keeps the whole string alive. */
 const longestCopiedPart = 12
-/** Most events are asked for a few headers; from then on it pays to know where all of them are. */
-const mostSearches = 6
 
 /** The body of a `text/event-json` frame. */
 export class ReceivedJson implements Received {
   readonly #source: Buffer
-  #searches = 0
-  #members: JsonMembers | undefined
 
   constructor(source: Buffer) {
     this.#source = source
   }
 
   peek(name: string): string | undefined {
-    if (this.#searches < mostSearches) {
-      this.#searches++
-      return this.#search(name)
-    }
-    this.#members ??= new JsonMembers(this.#source)
-    const place = this.#members.find(name)
-    if (place !== undefined) return this.#valueAt(place)
-    return this.#members.isWhole ? undefined : this.#search(name)
-  }
-
-  #valueAt({ from, to }: Place): string | undefined {
-    const source = this.#source
-    const value = source[from] === quote ? source.toString('utf8', from + 1, to - 1) : '\\'
-    return value.includes('\\') ? firstOf(valueOf(jsonOf(source.toString('utf8', from, to)))) : value
-  }
-
-  #search(name: string): string | undefined {
     const source = this.#source
     // An unescaped quote before and the colon after can only stand around a key of the object itself. The
     // quote is not searched for: it is the commonest of all bytes, and the search would stop at each.
@@ -85,7 +62,12 @@ export class ReceivedJson implements Received {
   }
 
   parse(): Parts {
-    const json = jsonOf(this.#source.toString())
+    let json: unknown
+    try {
+      json = JSON.parse(this.#source.toString())
+    } catch (error) {
+      throw new ProtocolError('an event that is no JSON', { cause: error })
+    }
     if (typeof json !== 'object' || json === null || Array.isArray(json)) {
       throw new ProtocolError('a JSON event that is no object')
     }
@@ -189,14 +171,6 @@ export function listOf(value: Value | undefined): readonly string[] {
 
 export function firstOf(value: Value | undefined): string | undefined {
   return typeof value === 'string' ? value : value?.[0]
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    throw new ProtocolError('an event that is no JSON', { cause: error })
-  }
 }
 
 function valueOf(json: unknown): Value | undefined {
