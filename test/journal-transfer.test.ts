@@ -157,10 +157,13 @@ t.test('a record that is imported takes away what was told of its call, and no m
   t.match(await run('import', there, file), { code: 0 })
   t.equal(heir.pending, 2)
   t.same(heir.openCalls(), [])
-  t.same([...heir.documents()], [
-    { callUuid: 'open', legUuid: 'leg', text: 'from there' },
-    { callUuid: 'open', legUuid: 'other leg', text: 'from here' },
-  ])
+  t.same(
+    [...heir.documents()],
+    [
+      { callUuid: 'open', legUuid: 'leg', text: 'from there' },
+      { callUuid: 'open', legUuid: 'other leg', text: 'from here' },
+    ],
+  )
 })
 
 t.test('a journal and an export of a release that kept no documents are read', async (t) => {

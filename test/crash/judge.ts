@@ -17,10 +17,17 @@ export interface Verdict {
    * everything was there when its time had to be extended.
    */
   readonly unavoidable: readonly number[]
+  /** Of each charge that is not exact how far its times are from those of the leg, in ms. */
+  readonly offMs: readonly number[]
 }
 
-/** How far the record of a leg may be from what the switch knows of it, in ms. */
+/** What a record says to the millisecond is exact: the switch counts in µs. */
 const exactMs = 1
+/**
+ * So much may the record of a leg be wrong about its times, in ms, where it was made without the leg's own word, which
+ * another node has: what the caller's side tells is a frame late, or as late as the tone was long that played to it.
+ */
+const nearMs = 250
 /** So long in a row, in ms, must everything have been there for somebody to reserve more and move the timer. */
 const neededMs = 2_000
 
@@ -30,17 +37,18 @@ export function judge(call: CrashCall, committed: CommittedCall | undefined, out
   const blame = (fault: Fault, what: string): void => {
     faults.push({ fault, what })
   }
+  let offMs: number[] = []
   const { outcome } = call
   if (outcome === undefined) {
     blame('lost', 'the call never ends on the switch')
-    return { call, faults, unavoidable: [] }
+    return { call, faults, unavoidable: [], offMs: [] }
   }
   if (committed === undefined) {
     if (call.hasReachedServer) blame('lost', 'a call that reached a server has no CDR')
   } else {
     if (!call.hasReachedServer) blame('doubled', 'a call that reached no server has a CDR')
     if (committed.cdrs > 1) blame('doubled', `it has ${committed.cdrs} CDRs`)
-    judgeCharges(call, outcome.legs, committed, blame)
+    offMs = judgeCharges(call, outcome.legs, committed, blame)
   }
   const answered = outcome.legs.filter(({ answeredAt }) => answeredAt !== undefined)
   const [first] = answered
@@ -54,16 +62,18 @@ export function judge(call: CrashCall, committed: CommittedCall | undefined, out
     if (leg.cause === 'ALLOTTED_TIMEOUT' && quietMs < neededMs) unavoidable.push(Math.round(quietMs))
     else blame('ended', `${missing} ms before its end: ${leg.cause ?? 'no cause'}`)
   }
-  return { call, faults, unavoidable }
+  return { call, faults, unavoidable, offMs }
 }
 
+/** @returns for each charge that is not exact how far its times are from those of the leg, in ms */
 function judgeCharges(
   { plan }: CrashCall,
   legs: readonly LegOutcome[],
   { charges, cost, mostReserved, source }: CommittedCall,
   blame: (fault: Fault, what: string) => void,
-): void {
+): number[] {
   const { rate, tenant } = plan
+  const offMs: number[] = []
   const expected = rate === undefined ? [] : legs.filter(({ answeredAt }) => answeredAt !== undefined)
   for (const charge of charges)
     if (!expected.some(({ uuid }) => uuid === charge.legUuid))
@@ -77,7 +87,9 @@ function judgeCharges(
     }
     if (of.length > 1) blame('doubled', `the leg ${uuid} has ${of.length} charges`)
     const lateMs = { answer: (charge.answeredAt - answeredAt) / 1000, end: (charge.endedAt - endedAt) / 1000 }
-    if (Math.max(Math.abs(lateMs.answer), Math.abs(lateMs.end)) > exactMs)
+    const off = Math.max(Math.abs(lateMs.answer), Math.abs(lateMs.end))
+    if (off > exactMs) offMs.push(off)
+    if (off > nearMs)
       blame(
         'wrong',
         `the leg ${uuid} talked for ${(endedAt - answeredAt) / 1000} ms and is charged for ${charge.billedMs} ms, ` +
@@ -92,6 +104,7 @@ function judgeCharges(
       'wrong',
       `it cost ${cost}, of which at most ${formatMoney(parseMoney(mostReserved ?? '0'))} was reserved`,
     )
+  return offMs
 }
 
 /** How much of the talk that the two wanted they did not have, in ms. */

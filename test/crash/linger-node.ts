@@ -34,6 +34,7 @@ export class LingerNode {
   readonly #env: NodeJS.ProcessEnv
   #run: ServerProcess | undefined
   #starting: Promise<boolean> | undefined
+  #ended: Promise<unknown> | undefined
   #isUp = false
 
   constructor({ name, dir, eslPort, httpPort, env }: NodeOptions) {
@@ -102,9 +103,12 @@ export class LingerNode {
 
   async #start(): Promise<boolean> {
     await mkdir(this.#dir, { recursive: true })
+    // One that was killed is started again when it is dead.
+    await this.#ended
     for (;;) {
       const run = startProcess(this.#dir, this.#environment())
       this.#run = run
+      this.#ended = run.ended
       const failure = await Promise.race([
         screen(run).then(
           () => undefined,

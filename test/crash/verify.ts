@@ -107,6 +107,7 @@ function show(
     (source) => `${source} ${sources.filter((one) => one === source).length}`,
   )
   const unavoidable = verdicts.flatMap((verdict) => verdict.unavoidable)
+  const offMs = verdicts.flatMap((verdict) => verdict.offMs)
   const failedStarts = world.nodes.reduce((sum, node) => sum + node.failedStarts, 0)
   console.log(
     [
@@ -115,6 +116,8 @@ function show(
       `CDRs ${committed.size} (${bySource.join(', ')})`,
       `legs ${legs.length}, answered ${legs.filter((leg) => leg.answeredAt !== undefined).length}; charges ${charges}`,
       `calls hit by something ${world.calls.filter((call) => call.hits.length > 0).length}; by two dead servers or more ${twice}`,
+      `charges that are not exact to the millisecond, for want of the leg's own word ${offMs.length}` +
+        (offMs.length === 0 ? '' : ` (${Math.round(Math.max(...offMs))} ms at the most)`),
       `conversations that nobody was there to keep ${unavoidable.length}` +
         (unavoidable.length === 0 ? '' : ` (for ${Math.max(...unavoidable)} ms in a row at the most)`),
       `starts of a server that a service was away for ${failedStarts}`,
