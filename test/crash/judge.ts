@@ -46,7 +46,9 @@ export function judge(call: CrashCall, committed: CommittedCall | undefined, out
   if (committed === undefined) {
     if (call.hasReachedServer) blame('lost', 'a call that reached a server has no CDR')
   } else {
-    if (!call.hasReachedServer) blame('doubled', 'a call that reached no server has a CDR')
+    // By mod_json_cdr a call has its CDR also when every server was away.
+    if (!call.hasReachedServer && Number(committed.cost) > 0)
+      blame('doubled', 'a call that reached no server costs something')
     if (committed.cdrs > 1) blame('doubled', `it has ${committed.cdrs} CDRs`)
     offMs = judgeCharges(call, outcome.legs, committed, blame)
   }
