@@ -70,7 +70,7 @@ async function node(
     log,
     trustedProfiles: new Set(),
     defaultCountry: 'VN',
-    graceMs: 40,
+    graceMs: 300,
     sweepMs: 10,
     ...options,
   })
