@@ -219,6 +219,13 @@ t.test('a leg that says nothing itself ends where its caller went on, or with hi
   t.match(recordOf({ ...json, variables, app_log: undefined }).charges, [
     { ...leg, endedAt: 1795207543188772 },
   ])
+  // The tone that warns of the end of the money is played into the talk: that goes on.
+  const { applications } = json.app_log as { applications: object[] }
+  const tone = { app_name: 'playback', app_data: 'tone_stream://%(200,0,900)', app_stamp: '1795207540000000' }
+  t.match(
+    recordOf({ ...json, variables, app_log: { applications: applications.toSpliced(3, 0, tone) } }).charges,
+    [{ ...leg, endedAt: 1795207541207436 }],
+  )
   const left = { ...variables, linger_left_1: '1795207541190000' }
   t.match(recordOf({ ...json, variables: left }).charges, [{ ...leg, endedAt: 1795207541190000 }])
   // It is told of by the state: what was known of it then is not better than what it says itself, but than nothing.

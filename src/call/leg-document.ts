@@ -228,7 +228,9 @@ function valueDecoder(
 function afterBridge(appLog: unknown): string | undefined {
   const applications = listOf(objectOf(appLog).applications).map(objectOf)
   const last = applications.findLastIndex((application) => application.app_name === 'bridge')
-  return last < 0 ? undefined : text(applications[last + 1]?.app_stamp)
+  // A tone that is played into a talk (uuid_broadcast) is one too, and no end of it.
+  const next = applications.slice(last + 1).find((application) => application.app_name !== 'playback')
+  return last < 0 ? undefined : text(next?.app_stamp)
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
