@@ -1,7 +1,7 @@
 import type { Event } from '../esl/event.js'
 import { micros } from './facts.js'
 import type { Attempt, Leg } from './legs.js'
-import { decodeLegState } from './state.js'
+import { legStateOf } from './state.js'
 
 /**
  * A called leg as its own final event tells of it: to the microsecond, and with what it costs.
@@ -10,7 +10,7 @@ import { decodeLegState } from './state.js'
  * @returns undefined for a leg that nobody here dialled, or that never was answered
  */
 export function calledLeg(event: Event, attempt?: Attempt): Leg | undefined {
-  const dialled = decodeLegState(event.peek('variable_linger_leg'))?.attempt ?? attempt
+  const dialled = legStateOf(event)?.attempt ?? attempt
   const uuid = event.peek('Unique-ID')
   const answeredAt = micros(event, 'variable_answer_uepoch')
   const endedAt = micros(event, 'variable_end_uepoch')

@@ -1,6 +1,6 @@
-import { endTolerance } from '../store/committed.js'
 import type { Logger } from 'pino'
 import type { CallRecord, Charge } from '../store/call-record.js'
+import { endTolerance } from '../store/committed.js'
 import { calledLeg } from './called-leg.js'
 import type { LegDocument } from './leg-document.js'
 

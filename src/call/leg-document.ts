@@ -1,7 +1,8 @@
 import { stateVariable } from '../channel/channel.js'
 import { Event } from '../esl/event.js'
+import { legVariable } from '../numbering/dial-string.js'
 import { micros } from './facts.js'
-import { decodeLegState } from './state.js'
+import { legStateOf } from './state.js'
 import { leftVariables } from './takeover.js'
 
 /** What a switch says of a leg that is over. */
@@ -58,9 +59,9 @@ const keptVariables = [
   'hangup_cause',
   'hangup_cause_q850',
   'last_bridge_to',
-  'linger_call',
+  stateVariable,
   ...leftVariables,
-  'linger_leg',
+  legVariable,
   'originate_causes',
   'originate_disposition',
   'originating_leg_uuid',
@@ -197,7 +198,7 @@ function documentOf(
 
 /** A called leg says itself which call it is of; one that we did not dial names the leg that had it dialled. */
 function callUuidOf(event: Event, uuid: string): string {
-  const ours = decodeLegState(event.peek('variable_linger_leg'))?.callUuid
+  const ours = legStateOf(event)?.callUuid
   if (ours !== undefined) return ours
   if ((event.peek('variable_direction') ?? event.peek('Call-Direction')) !== 'outbound') return uuid
   return event.peek('variable_originating_leg_uuid') ?? event.peek('variable_originator') ?? uuid
@@ -257,4 +258,4 @@ export function isMarked(event: Event): boolean {
   return marks.some((name) => event.peek(`variable_${name}`) !== undefined)
 }
 
-const marks = [stateVariable, 'linger_leg', ...leftVariables]
+const marks = [stateVariable, legVariable, ...leftVariables]

@@ -6,7 +6,7 @@ import { documentFromText, type LegDocument } from './leg-document.js'
 import { readOpenRecord } from './open-record.js'
 import { legsOf, type Told } from './second-record.js'
 import type { Elsewhere } from './session-dependencies.js'
-import { decodeLegState } from './state.js'
+import { legStateOf } from './state.js'
 
 export interface LegWordsOptions {
   readonly journal: Journal
@@ -82,7 +82,7 @@ export function isLongOver(
 ): boolean {
   if (documents.length === 0) return open === undefined
   const longestSeconds = documents.map(({ event }) => {
-    const leg = decodeLegState(event.peek('variable_linger_leg') ?? '')
+    const leg = legStateOf(event)
     return (leg && catalog.tenant(leg.tenant)?.maxCallSeconds) ?? 0
   })
   const waitMs = Math.max(longestWaitMs, Math.max(...longestSeconds) * 1000 + graceMs)

@@ -8,7 +8,7 @@ import { afterBridgeHeader, type LegDocument } from './leg-document.js'
 import type { Attempt, Leg } from './legs.js'
 import type { OpenRecord } from './open-record.js'
 import { callRecord, type CallStory } from './record.js'
-import { decodeCallState, decodeLegState, type CallState } from './state.js'
+import { callStateOf, legStateOf, type CallState } from './state.js'
 import { leftAt } from './takeover.js'
 
 /** What is known of a call whose session did not say how it ended. */
@@ -129,7 +129,7 @@ function identityOf(
       isEmergency: false,
     }
   }
-  const leg = documents.map(legStateOf).find((each) => each !== undefined)
+  const leg = documents.map(({ event }) => legStateOf(event)).find((each) => each !== undefined)
   const tenant = leg && catalog.tenant(leg.tenant)
   return identify(facts, catalog, { trustedProfiles, defaultCountry, tenant })
 }
@@ -167,15 +167,11 @@ function calledDocuments({ callUuid, documents }: Told): LegDocument[] {
 }
 
 function stateOf(callers: LegDocument | undefined): CallState | undefined {
-  return decodeCallState(callers?.event.peek('variable_linger_call'))
-}
-
-function legStateOf({ event }: LegDocument): ReturnType<typeof decodeLegState> {
-  return decodeLegState(event.peek('variable_linger_leg'))
+  return callers && callStateOf(callers.event)
 }
 
 function lastAttempt(told: Told, state: CallState | undefined): Attempt | undefined {
-  const dialled = calledDocuments(told).flatMap((document) => legStateOf(document)?.attempt ?? [])
+  const dialled = calledDocuments(told).flatMap(({ event }) => legStateOf(event)?.attempt ?? [])
   return dialled.at(-1) ?? state?.attempt ?? told.open?.attempt
 }
 

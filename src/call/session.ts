@@ -17,7 +17,7 @@ import type { LegDocument } from './leg-document.js'
 import type { LiveCall } from './live.js'
 import type { SessionDependencies } from './session-dependencies.js'
 import { settle, type EndedCall } from './settlement.js'
-import { decodeCallState, type AttemptResult, type CallState } from './state.js'
+import { callStateOf, decodeCallState, type AttemptResult, type CallState } from './state.js'
 import { Story } from './story.js'
 import { resume } from './takeover.js'
 
@@ -48,7 +48,7 @@ export class Session extends IdentifiedCall implements Call, LiveCall, EndedCall
     // The channel's data is let go here: its facts are a few hundred bytes.
     const { channel, connection } = incoming
     const facts = channelFacts(channel)
-    const state = decodeCallState(channel.peek(`variable_${stateVariable}`))
+    const state = callStateOf(channel)
     const { catalog } = dependencies
     const tenant = state && catalog.tenant(state.tenant)
     super(facts, identify(facts, catalog, { ...dependencies, tenant }))

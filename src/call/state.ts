@@ -1,5 +1,8 @@
 import { formatMoney, parseMoney } from '../billing/money.js'
 import { rateFromSnapshot, rateSnapshot } from '../billing/rate-snapshot.js'
+import { stateVariable } from '../channel/channel.js'
+import type { Event } from '../esl/event.js'
+import { legVariable } from '../numbering/dial-string.js'
 import type { Direction } from './identify.js'
 import type { Attempt, Leg } from './legs.js'
 
@@ -91,6 +94,16 @@ export function decodeLegState(text: string | undefined): LegState | undefined {
     tenant: string(json.tenant),
     attempt: attemptFromJson(json.attempt),
   }))
+}
+
+/** What a caller's channel remembers of its call; undefined: nothing, or nothing that this release can read. */
+export function callStateOf(channel: Event): CallState | undefined {
+  return decodeCallState(channel.peek(`variable_${stateVariable}`))
+}
+
+/** What a called leg says of itself; undefined as above. */
+export function legStateOf(leg: Event): LegState | undefined {
+  return decodeLegState(leg.peek(`variable_${legVariable}`))
 }
 
 /** A leg as JSON, for the channel and the journal. */

@@ -1,10 +1,11 @@
 import { stateVariable, timersVariable, timerSeparator } from '../channel/channel.js'
 import { Event } from '../esl/event.js'
 import type { Link } from '../esl/link.js'
+import { legVariable } from '../numbering/dial-string.js'
 import { micros } from './facts.js'
 import { isNoChannel } from './leg-control.js'
 import type { Attempt } from './legs.js'
-import { decodeCallState, decodeLegState, type CallState } from './state.js'
+import { callStateOf, decodeCallState, decodeLegState, type CallState } from './state.js'
 
 /** A call as its channel tells of it. */
 export interface CallOnSwitch {
@@ -32,7 +33,7 @@ const timerName = /^[A-Za-z0-9-]{1,128}$/
 export async function askSwitch(link: Pick<Link, 'api'>, uuid: string): Promise<CallOnSwitch | undefined> {
   // Its values are percent-encoded unless told otherwise: none of them can look like a further header.
   const channel = Event.fromPlain(await link.api('uuid_dump', [uuid]))
-  const state = decodeCallState(channel.peek(`variable_${stateVariable}`))
+  const state = callStateOf(channel)
   return state && { state, talking: await talkingLeg(link, channel, state.attempt) }
 }
 
@@ -68,7 +69,7 @@ async function talkingLeg(
 /** Whether the switch has this leg, and it is what was dialled at this attempt. */
 async function isLegOf(link: Pick<Link, 'api'>, legUuid: string, attempt: Attempt): Promise<boolean> {
   try {
-    const state = decodeLegState(await link.api('uuid_getvar', [legUuid, 'linger_leg']))
+    const state = decodeLegState(await link.api('uuid_getvar', [legUuid, legVariable]))
     return state?.attempt.id === attempt.id
   } catch (error) {
     if (isNoChannel(error)) return false

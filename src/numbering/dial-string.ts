@@ -6,13 +6,16 @@ import { UnsafeArgument } from '../esl/errors.js'
  */
 export type DialString = string & { readonly __brand: 'DialString' }
 
+/** Of a called leg: whose it is and what it costs, whatever becomes of its caller's. */
+export const legVariable = 'linger_leg'
+
 export interface DialOptions {
   /** Presented to the far end; left to FreeSWITCH (the caller's own) when it is not presentable. */
   readonly callerNumber: string
   readonly ringSeconds: number
   /** Hung up this long after its own answer, even with every server dead (recording bridge-leg-timer). */
   readonly maxSeconds: number
-  /** What the leg says of itself when it is over, as its variable `linger_leg`: base64url. */
+  /** What the leg says of itself when it is over, as its variable `legVariable`: base64url. */
   readonly legState?: string
   /** The caller hears no ringing of the far end, and talks only when it has answered. */
   readonly ignoreEarlyMedia?: boolean
@@ -60,7 +63,7 @@ function dialString(endpoint: string, options: DialOptions): DialString {
   const state =
     options.legState === undefined
       ? ''
-      : `linger_leg=${checked(base64url, options.legState, 'state of a leg')},`
+      : `${legVariable}=${checked(base64url, options.legState, 'state of a leg')},`
   return `{${variables.join(',')}}[${state}${timer}]${endpoint}` as DialString
 }
 
