@@ -93,7 +93,7 @@ export class Janitor implements Pick<Elsewhere, 'hears' | 'has' | 'taken' | 'los
     this.#now = options.now ?? (() => performance.now())
     this.#switches = new Switches(links)
     this.#owners = new ChannelOwners(links, live)
-    this.#lastSeen = new LastSeen(links)
+    this.#lastSeen = new LastSeen(this.#switches)
     this.#parked = new ParkedChannels({ live, nodes, log, eslPort, parkedMs, now: this.#now })
     this.#taken = new TakenCalls(redis, nodes.id)
   }

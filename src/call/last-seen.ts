@@ -1,5 +1,5 @@
 import type { ChannelFacts } from './facts.js'
-import type { SwitchLink } from './switches.js'
+import type { Switches, SwitchLink } from './switches.js'
 
 interface Seen {
   readonly link: SwitchLink
@@ -26,7 +26,8 @@ export class LastSeen {
   readonly #deaths = new Map<SwitchLink, number[]>()
   readonly #undo: (() => void)[]
 
-  constructor(links: readonly SwitchLink[]) {
+  constructor(switches: Switches) {
+    const { links } = switches
     this.#links = links
     this.#undo = links.flatMap((link) => [
       link.onEvent((event) => {
@@ -41,8 +42,13 @@ export class LastSeen {
           seen.isHeard = false
         }
       }),
-      this.#noteDeaths(link),
     ])
+    this.#undo.push(
+      switches.onRestart((link, lastHeardAt) => {
+        const deaths = this.#deaths.get(link) ?? []
+        this.#deaths.set(link, [...deaths.slice(1 - mostDeaths), lastHeardAt])
+      }),
+    )
   }
 
   /** A session had the call until now. */
@@ -74,22 +80,5 @@ export class LastSeen {
 
   close(): void {
     for (const undo of this.#undo) undo()
-  }
-
-  #noteDeaths(link: SwitchLink): () => void {
-    let last: { readonly coreUuid: string | undefined; readonly heardAt: number } | undefined
-    const undo = [
-      link.onDown(() => {
-        last = { coreUuid: link.coreUuid, heardAt: link.lastHeardAt }
-      }),
-      link.onUp(() => {
-        if (last === undefined || last.coreUuid === link.coreUuid) return
-        const deaths = this.#deaths.get(link) ?? []
-        this.#deaths.set(link, [...deaths.slice(1 - mostDeaths), last.heardAt])
-      }),
-    ]
-    return () => {
-      for (const end of undo) end()
-    }
   }
 }

@@ -103,6 +103,17 @@ const longestUuid = 512
 const longestState = 65_536
 const longestValue = 1_024
 
+/**
+ * Which leg an event of a link is the end of, before all that is kept of it is looked for: most of what links tell
+ * is of no use here.
+ *
+ * @returns undefined when it is no CHANNEL_HANGUP_COMPLETE
+ */
+export function endedLeg(event: Event): LegDocument | undefined {
+  const uuid = event.name === 'CHANNEL_HANGUP_COMPLETE' ? event.peek('Unique-ID') : undefined
+  return uuid === undefined ? undefined : { source: 'link', uuid, callUuid: callUuidOf(event, uuid), event }
+}
+
 /** @param event CHANNEL_HANGUP_COMPLETE; @returns undefined when it is none, or does not say of which leg */
 export function fromHangupComplete(event: Event): LegDocument | undefined {
   if (event.name !== 'CHANNEL_HANGUP_COMPLETE') return undefined

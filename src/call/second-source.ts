@@ -7,7 +7,7 @@ import type { CallRecord } from '../store/call-record.js'
 import type { Catalog } from '../store/catalog.js'
 import { readCommitted, type CommittedCall } from '../store/committed.js'
 import { LegCheck } from './leg-check.js'
-import { documentText, fromHangupComplete, isMarked, type LegDocument } from './leg-document.js'
+import { documentText, endedLeg, fromHangupComplete, isMarked, type LegDocument } from './leg-document.js'
 import { isLongOver, LegWords, talksOn } from './leg-words.js'
 import type { LiveCalls } from './live.js'
 import { callersDocument, secondRecord, type Told } from './second-record.js'
@@ -114,8 +114,9 @@ export class SecondSource {
 
   /** Takes an event of a link; only CHANNEL_HANGUP_COMPLETE says anything here. */
   observe(event: Event): void {
-    const document = fromHangupComplete(event)
-    if (document === undefined || !this.#concerns(document)) return
+    const ended = endedLeg(event)
+    const document = ended !== undefined && this.#concerns(ended) ? fromHangupComplete(event) : undefined
+    if (document === undefined) return
     this.#options.live.get(document.callUuid)?.hear(document)
     const call = this.#waitFor(document.callUuid)
     if (this.#words.hold(document)) this.#postpone(call)

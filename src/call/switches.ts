@@ -64,15 +64,22 @@ export class Switches {
     )
   }
 
-  /** @param listener is told of each switch that comes up as another one than it was; @returns what ends that */
-  onRestart(listener: (link: SwitchLink) => void): () => void {
-    const undo = this.links.map((link) => {
-      let { coreUuid } = link
-      return link.onUp(() => {
-        const isOther = coreUuid !== undefined && coreUuid !== link.coreUuid
-        coreUuid = link.coreUuid
-        if (isOther) listener(link)
-      })
+  /**
+   * @param listener is told of each switch that comes up as another one than it was, and when that one was heard last,
+   *   in µs by its clock
+   * @returns what ends that
+   */
+  onRestart(listener: (link: SwitchLink, lastHeardAt: number) => void): () => void {
+    const undo = this.links.flatMap((link) => {
+      let last: { readonly coreUuid: string | undefined; readonly heardAt: number } | undefined
+      return [
+        link.onDown(() => {
+          last = { coreUuid: link.coreUuid, heardAt: link.lastHeardAt }
+        }),
+        link.onUp(() => {
+          if (last !== undefined && last.coreUuid !== link.coreUuid) listener(link, last.heardAt)
+        }),
+      ]
     })
     return () => {
       for (const end of undo) end()
