@@ -1,6 +1,7 @@
 import { formatMoney, parseMoney } from '../../src/billing/money.js'
 import { rateLeg } from '../../src/billing/rating.js'
 import type { LegOutcome } from '../support/switch/legs.js'
+import { frameMs } from '../support/switch/thread.js'
 import type { CrashCall } from './crash-call.js'
 import type { Outages } from './outages.js'
 import type { CommittedCall } from './truth.js'
@@ -59,7 +60,8 @@ export function judge(call: CrashCall, committed: CommittedCall | undefined, out
   const unavoidable: number[] = []
   for (const leg of answered) {
     const missing = missingMs(call, leg)
-    if (missing <= exactMs) continue
+    // A caller's hangup ends the leg when the caller's thread wakes, which a message may do within the frame.
+    if (missing <= frameMs) continue
     const quietMs = longestQuiet(leg, outages)
     if (leg.cause === 'ALLOTTED_TIMEOUT' && quietMs < neededMs) unavoidable.push(Math.round(quietMs))
     else blame('ended', `${missing} ms before its end: ${leg.cause ?? 'no cause'}`)
