@@ -1,15 +1,15 @@
 import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
 import { startEmbeddedPostgres } from '../src/embedded/postgres.js'
 import { inDatabase, makeTemplate } from '../test/support/template.js'
 
 /**
  * Runs the tests: starts one PostgreSQL for all of them (unless TEST_DATABASE_URL names one), makes the
- * database that each test's is a copy of, and hands everything after the command's name to tap.
+ * database that each test's is a copy of, and hands everything after the command's name to test-files.ts.
  */
 async function main(): Promise<number> {
   const undo: (() => Promise<unknown>)[] = []
@@ -26,7 +26,7 @@ async function main(): Promise<number> {
     const adminUrl = url
     const template = await makeTemplate(adminUrl)
     undo.push(() => inDatabase(adminUrl, (client) => client.query(`DROP DATABASE ${template}`)))
-    return await tap(process.argv.slice(2), {
+    return await runFiles(process.argv.slice(2), {
       TEST_DATABASE_URL: adminUrl,
       TEST_DATABASE_TEMPLATE: template,
     })
@@ -35,16 +35,14 @@ async function main(): Promise<number> {
   }
 }
 
-function tap(words: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
-  const require = createRequire(import.meta.url)
-  const manifest = require.resolve('tap/package.json')
-  const { bin } = require('tap/package.json') as { bin: { tap: string } }
+function runFiles(words: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const script = fileURLToPath(new URL('test-files.js', import.meta.url))
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [join(dirname(manifest), bin.tap), 'run', ...words], {
+    const child = spawn(process.execPath, [script, ...words], {
       stdio: 'inherit',
       env: { ...process.env, ...env },
     })
-    // Ctrl-C reaches tap by itself; this process stays until tap has ended, to take down what it started.
+    // Ctrl-C reaches it by itself; this process stays until it has ended, to take down what it started.
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
     child.once('error', reject)
     child.once('close', (code) => {
