@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { ProtocolError } from '../src/esl/errors.js'
 import { Event } from '../src/esl/event.js'
+import { HeaderList } from '../src/esl/header-list.js'
 import { headerName, text } from './support/event-arbitraries.js'
 import { collectGarbage, recordedFrames } from './support/wire.js'
 
@@ -46,6 +47,35 @@ t.test('peek says what get says of the channel that `connect` answers with, and 
   t.end()
 })
 
+t.test('pick says what peek says of each header, of every recorded event and channel', (t) => {
+  const plain = recordedFrames(({ head, contentType }) => {
+    return head.startsWith('Event-Name: CHANNEL_DATA') || contentType === 'text/event-plain'
+  }).map(
+    ({ head, body }) =>
+      () =>
+        Event.fromPlain(head.startsWith('Event-Name') ? head : body),
+  )
+  const json = recordedJson.map(
+    ({ body }) =>
+      () =>
+        Event.fromJson(body),
+  )
+  for (const received of [...plain, ...json]) {
+    const names = ['variable_absent', ...headersOf(received()).map(([name]) => name), 'Unique-I', 'nique-ID']
+    const picked: Record<string, string | undefined> = received().pick(new HeaderList(names))
+    const differing = names.filter((name) => picked[name] !== received().peek(name))
+    t.same(differing, [], received().name)
+  }
+  t.ok(plain.length > 45 && json.length > 500)
+  const twice = 'A: 1\nB: ARRAY%3A%3Ax%7C%3Ay\nA: 2\nContent-Length: 7\n\n\nC: in body'
+  t.same(Event.fromPlain(twice).pick(new HeaderList(['A', 'B', 'C'])), { A: '1', B: 'x' })
+  t.same(Event.fromJson('{"A":"1","A":"2"}').pick(new HeaderList(['A', 'B'])), { A: '1' })
+  t.throws(() => Event.fromJson('{"A":"1').pick(new HeaderList(['A'])), ProtocolError)
+  const made = new Event('X').push('A', '1').push('A', '2')
+  t.match(made.pick(new HeaderList(['A', 'Event-Name', 'B'])), { A: '1', 'Event-Name': 'X', B: undefined })
+  t.end()
+})
+
 t.test('peek is not taken in by what a caller can write into a value', (t) => {
   const name = 'Application-UUID'
   const hostile = fc.oneof(
@@ -83,6 +113,7 @@ t.test('peek is not taken in by what a caller can write into a value', (t) => {
           expected === real &&
           Event.fromJson(json).peek(name) === expected &&
           Event.fromJson(Buffer.from(json)).peek(name) === expected &&
+          Event.fromJson(json).pick(new HeaderList(['A', name, 'x']))[name] === expected &&
           Event.fromJson(json).peek(name.toLowerCase()) === undefined
         )
       },
@@ -135,7 +166,8 @@ t.test(
         const asked = Event.fromPlain(plain)
         return [...names, ...names.reverse()].every((each) => {
           const [, [expected] = []] = headersOf(parsed).find(([header]) => header === each) ?? []
-          return asked.peek(each) === expected
+          const picked = each === '' || Event.fromPlain(plain).pick(new HeaderList([each]))[each] === expected
+          return asked.peek(each) === expected && picked
         })
       }),
       { numRuns: 2000 },

@@ -13,6 +13,7 @@ import {
 } from '../src/call/leg-document.js'
 import { secondRecord } from '../src/call/second-record.js'
 import { Event } from '../src/esl/event.js'
+import type { HeaderList, Picked } from '../src/esl/header-list.js'
 import { Catalog } from '../src/store/catalog.js'
 import { documentIn } from '../src/switch/cdr-text.js'
 import { recordedCdr } from './support/cdr-documents.js'
@@ -171,6 +172,10 @@ t.test('everything that is read of a final event is kept of it', async (t) => {
     override peek(name: string): string | undefined {
       read.add(name)
       return super.peek(name)
+    }
+    override pick<Name extends string>(list: HeaderList<Name>): Picked<Name> {
+      for (const name of list.names) read.add(name)
+      return super.pick(list)
     }
   }
   const watched = (name: string): LegDocument => {

@@ -1,5 +1,6 @@
 import { stateVariable } from '../channel/channel.js'
 import type { Event } from '../esl/event.js'
+import { HeaderList } from '../esl/header-list.js'
 
 /**
  * What a channel's headers and variables mean, in one place.
@@ -42,32 +43,56 @@ export interface ChannelFacts {
 
 const anonymousNames = new Set(['', 'anonymous', 'restricted', 'unavailable', 'unknown', 'private'])
 
+const factHeaders = new HeaderList([
+  'Unique-ID',
+  'FreeSWITCH-Switchname',
+  'Channel-Name',
+  'Event-Date-Timestamp',
+  'Caller-ANI',
+  'Caller-Caller-ID-Name',
+  'Caller-Caller-ID-Number',
+  'Caller-Channel-Answered-Time',
+  'Caller-Channel-Created-Time',
+  'Caller-Destination-Number',
+  'Caller-Privacy-Hide-Number',
+  'variable_accountcode',
+  'variable_continue_on_fail',
+  'variable_domain_name',
+  'variable_hangup_after_bridge',
+  `variable_${stateVariable}`,
+  'variable_sip_auth_realm',
+  'variable_sip_auth_username',
+  'variable_sip_authorized',
+  'variable_sip_call_id',
+  'variable_socket_path',
+  'variable_sofia_profile_name',
+])
+
 /** @param channel the reply to `connect` */
 export function channelFacts(channel: Event): ChannelFacts {
-  const callerNumber = channel.peek('Caller-Caller-ID-Number') ?? channel.peek('Caller-ANI') ?? ''
+  const has = channel.pick(factHeaders)
+  const callerNumber = has['Caller-Caller-ID-Number'] ?? has['Caller-ANI'] ?? ''
   return {
-    uuid: channel.peek('Unique-ID') ?? '',
+    uuid: has['Unique-ID'] ?? '',
     callerNumber,
-    callerName: channel.peek('Caller-Caller-ID-Name') ?? '',
+    callerName: has['Caller-Caller-ID-Name'] ?? '',
     isAnonymous:
-      anonymousNames.has(callerNumber.toLowerCase()) || channel.peek('Caller-Privacy-Hide-Number') === 'true',
-    calledNumber: channel.peek('Caller-Destination-Number') ?? '',
-    couldForge: /[\r\n]/.test(channel.peek('Channel-Name') ?? ''),
-    accountCode: channel.peek('variable_accountcode'),
-    authUser: channel.peek('variable_sip_auth_username'),
-    authRealm: channel.peek('variable_sip_auth_realm'),
-    isAuthorized: channel.peek('variable_sip_authorized') === 'true',
-    profile: channel.peek('variable_sofia_profile_name'),
-    domain: channel.peek('variable_domain_name'),
-    socketPath: channel.peek('variable_socket_path'),
-    isReadyToBridge:
-      channel.peek('variable_continue_on_fail') === 'true' &&
-      channel.peek('variable_hangup_after_bridge') === 'false',
-    isKnown: isKnownCall(channel),
-    sipCallId: channel.peek('variable_sip_call_id'),
-    switchName: channel.peek('FreeSWITCH-Switchname'),
-    createdAt: micros(channel, 'Caller-Channel-Created-Time') ?? micros(channel, 'Event-Date-Timestamp') ?? 0,
-    answeredAt: micros(channel, 'Caller-Channel-Answered-Time'),
+      anonymousNames.has(callerNumber.toLowerCase()) || has['Caller-Privacy-Hide-Number'] === 'true',
+    calledNumber: has['Caller-Destination-Number'] ?? '',
+    couldForge: /[\r\n]/.test(has['Channel-Name'] ?? ''),
+    accountCode: has.variable_accountcode,
+    authUser: has.variable_sip_auth_username,
+    authRealm: has.variable_sip_auth_realm,
+    isAuthorized: has.variable_sip_authorized === 'true',
+    profile: has.variable_sofia_profile_name,
+    domain: has.variable_domain_name,
+    socketPath: has.variable_socket_path,
+    isReadyToBridge: has.variable_continue_on_fail === 'true' && has.variable_hangup_after_bridge === 'false',
+    isKnown: has[`variable_${stateVariable}`] !== undefined,
+    sipCallId: has.variable_sip_call_id,
+    switchName: has['FreeSWITCH-Switchname'],
+    createdAt: microsOf(has['Caller-Channel-Created-Time']) ?? microsOf(has['Event-Date-Timestamp']) ?? 0,
+    answeredAt: microsOf(has['Caller-Channel-Answered-Time']),
   }
 }
 
@@ -78,7 +103,12 @@ export function isKnownCall(channel: Event): boolean {
 
 /** A time in µs since 1970; undefined when it is absent or 0, FreeSWITCH's "not yet". */
 export function micros(event: Event, name: string): number | undefined {
-  const value = Number(event.peek(name))
+  return microsOf(event.peek(name))
+}
+
+/** The same of a header's text. */
+export function microsOf(text: string | undefined): number | undefined {
+  const value = Number(text)
   return Number.isSafeInteger(value) && value > 0 ? value : undefined
 }
 

@@ -2,8 +2,9 @@ import { formatMoney, type Money } from '../billing/money.js'
 import { rateSnapshot } from '../billing/rate-snapshot.js'
 import { costOf, rateLeg } from '../billing/rating.js'
 import type { Event } from '../esl/event.js'
+import { HeaderList, type Picked } from '../esl/header-list.js'
 import type { CallRecord, Charge } from '../store/call-record.js'
-import { micros, millisBetween, type ChannelFacts } from './facts.js'
+import { microsOf, millisBetween, type ChannelFacts } from './facts.js'
 import type { Identity } from './identify.js'
 import type { Leg } from './legs.js'
 
@@ -49,15 +50,34 @@ const keptVariables = [
 ] as const
 const longestKeptValue = 512
 
+/** What a record takes from the final event. */
+const finalHeaders = new HeaderList([
+  'Hangup-Cause',
+  'variable_answer_uepoch',
+  'variable_end_uepoch',
+  'variable_hangup_cause',
+  'variable_hangup_cause_q850',
+  'variable_progress_media_uepoch',
+  'variable_progress_uepoch',
+  'variable_read_codec',
+  'variable_rtp_audio_in_mos',
+  'variable_sip_invite_failure_status',
+  'variable_sip_term_status',
+  'variable_start_uepoch',
+  ...keptVariables.map((name) => `variable_${name}` as const),
+])
+type Final = typeof finalHeaders extends HeaderList<infer Name> ? Picked<Name> : never
+
 /** The billed record of a call; pure. */
 export function callRecord(story: CallStory): CallRecord {
-  const { facts, identity, legs, finalEvent: final } = story
+  const { facts, identity, legs } = story
+  const final = story.finalEvent?.pick(finalHeaders)
   const { tenant } = identity
-  const startedAt = (final && micros(final, 'variable_start_uepoch')) ?? facts.createdAt
-  const endedAt = (final && micros(final, 'variable_end_uepoch')) ?? Math.max(story.lastHeardAt, startedAt)
-  const answeredAt = (final ? micros(final, 'variable_answer_uepoch') : facts.answeredAt) ?? null
+  const startedAt = microsOf(final?.variable_start_uepoch) ?? facts.createdAt
+  const endedAt = microsOf(final?.variable_end_uepoch) ?? Math.max(story.lastHeardAt, startedAt)
+  const answeredAt = (final ? microsOf(final.variable_answer_uepoch) : facts.answeredAt) ?? null
   const progressAt =
-    final && (micros(final, 'variable_progress_uepoch') ?? micros(final, 'variable_progress_media_uepoch'))
+    microsOf(final?.variable_progress_uepoch) ?? microsOf(final?.variable_progress_media_uepoch)
   const charges = legs.flatMap(chargeOf)
   const talked = legs.at(-1)
   return {
@@ -84,13 +104,10 @@ export function callRecord(story: CallStory): CallRecord {
     bridgedMs: sum(legs.map((leg) => millisBetween(leg.bridgedAt, leg.endedAt ?? endedAt))),
     billedMs: sum(charges.map((charge) => charge.billedMs)),
     hangupCause:
-      final?.peek('variable_hangup_cause') ??
-      final?.peek('Hangup-Cause') ??
-      story.ending?.cause ??
-      'UNSPECIFIED',
-    q850Cause: integer(final?.peek('variable_hangup_cause_q850')),
+      final?.variable_hangup_cause ?? final?.['Hangup-Cause'] ?? story.ending?.cause ?? 'UNSPECIFIED',
+    q850Cause: integer(final?.variable_hangup_cause_q850),
     sipStatus: sipStatus(final),
-    hungUpBy: hungUpBy(story),
+    hungUpBy: hungUpBy(story.ending, final),
     route: story.route ?? null,
     gateway: talked?.attempt.gateway?.name ?? story.gateway ?? null,
     isVip: story.isVip,
@@ -99,8 +116,8 @@ export function callRecord(story: CallStory): CallRecord {
     refusal: story.refusal ?? null,
     sipCallId: facts.sipCallId ?? null,
     switchName: facts.switchName ?? null,
-    codec: final?.peek('variable_read_codec') ?? null,
-    mos: final?.peek('variable_rtp_audio_in_mos') ?? null,
+    codec: final?.variable_read_codec ?? null,
+    mos: final?.variable_rtp_audio_in_mos ?? null,
     recordingPath: story.recordingPath ?? null,
     cost: formatMoney(charges.reduce((total, { units }) => total + units, 0n)),
     carrierCost: carrierTotal(charges),
@@ -150,23 +167,22 @@ function carrierTotal(charges: readonly RatedCharge[]): string | null {
   return known.length === 0 ? null : formatMoney(known.reduce((total, units) => total + units, 0n))
 }
 
-function hungUpBy({ finalEvent: final, ending }: CallStory): CallRecord['hungUpBy'] {
-  if (final?.peek('variable_sip_hangup_disposition')?.startsWith('recv_')) return 'caller'
+function hungUpBy(ending: CallStory['ending'], final: Final | undefined): CallRecord['hungUpBy'] {
+  if (final?.variable_sip_hangup_disposition?.startsWith('recv_')) return 'caller'
   if (ending?.cause === 'ALLOTTED_TIMEOUT') return 'server'
   if (ending !== undefined) return ending.by
   return final ? 'switch' : null
 }
 
 /** The last SIP status that ended the caller's or, failing that, the far end's leg: `sip:486` is 486. */
-function sipStatus(final: Event | undefined): number | null {
-  const status = final?.peek('variable_sip_term_status') ?? final?.peek('variable_sip_invite_failure_status')
-  return integer(status)
+function sipStatus(final: Final | undefined): number | null {
+  return integer(final?.variable_sip_term_status ?? final?.variable_sip_invite_failure_status)
 }
 
-function kept(final: Event): Record<string, string> {
+function kept(final: Final): Record<string, string> {
   const variables: Record<string, string> = {}
   for (const name of keptVariables) {
-    const value = final.peek(`variable_${name}`)
+    const value = final[`variable_${name}`]
     if (value !== undefined) variables[name] = value.slice(0, longestKeptValue)
   }
   return variables

@@ -1,5 +1,6 @@
 import { UnsafeArgument } from './errors.js'
 import { encodePercent, escapeXml } from './encoding.js'
+import type { HeaderList, Picked } from './header-list.js'
 import {
   arrayMark,
   arraySeparator,
@@ -7,6 +8,7 @@ import {
   jsonBodyKey,
   listOf,
   parseXml,
+  pickFrom,
   ReceivedJson,
   ReceivedPlain,
   type Parts,
@@ -85,6 +87,11 @@ export class Event implements Iterable<[name: string, values: readonly string[]]
    */
   peek(name: string): string | undefined {
     return this.#received ? this.#received.peek(name) : firstOf(this.#headers?.get(name))
+  }
+
+  /** What `peek` finds of each of these headers, in one pass. */
+  pick<Name extends string>(list: HeaderList<Name>): Picked<Name> {
+    return this.#received?.pick(list) ?? pickFrom(this.#all(), list)
   }
 
   getAll(name: string): readonly string[] {

@@ -1,5 +1,6 @@
 import { ProtocolError } from './errors.js'
 import { decodePercent, unescapeXml } from './encoding.js'
+import type { HeaderList, Picked } from './header-list.js'
 
 /** One value, or several: FreeSWITCH's `ARRAY::`. */
 export type Value = string | readonly string[]
@@ -20,6 +21,8 @@ export interface Received {
    * @throws ProtocolError as `parse` does, where it has to parse
    */
   peek(name: string): string | undefined
+  /** What `peek` finds of several headers, in one pass; @throws ProtocolError as it does */
+  pick<Name extends string>(list: HeaderList<Name>): Picked<Name>
   /** @throws ProtocolError if it is no event */
   parse(): Parts
 }
@@ -59,6 +62,20 @@ export class ReceivedJson implements Received {
     const value = isPlain ? source.toString('utf8', from, end) : '\\'
     // An escape in it, a list, or the key's text inside of another value: JSON.parse knows.
     return value.includes('\\') ? firstOf(this.parse().headers.get(name)) : value
+  }
+
+  pick<Name extends string>(list: HeaderList<Name>): Picked<Name> {
+    const text = this.#source.toString()
+    const found: Partial<Record<string, string>> = {}
+    for (const { 1: name = '', 2: value, index } of text.matchAll(list.inJson)) {
+      if (found[name] !== undefined) continue
+      const before = text.charCodeAt(index - 1)
+      // As in `peek`: JSON.parse knows.
+      if (value === undefined || (before !== brace && before !== comma))
+        return pickFrom(this.parse().headers, list)
+      found[name] = ofItsOwn(value)
+    }
+    return found as Picked<Name>
   }
 
   parse(): Parts {
@@ -108,6 +125,15 @@ export class ReceivedPlain implements Received {
     return undefined
   }
 
+  pick<Name extends string>(list: HeaderList<Name>): Picked<Name> {
+    const found: Partial<Record<string, string>> = {}
+    for (const { 1: name = '', 2: value = '', index } of this.#text.matchAll(list.inPlain)) {
+      if (index >= this.#headEnd) break
+      found[name] ??= firstOf(valueIn(value))
+    }
+    return found as Picked<Name>
+  }
+
   parse(): Parts {
     const headers = new Map<string, Value>()
     const lines = (this.#lines ??= this.#findLines())
@@ -141,9 +167,7 @@ export class ReceivedPlain implements Received {
 
   #value(colon: number, end: number): Value {
     const start = this.#text.charCodeAt(colon + 1) === 0x20 ? colon + 2 : colon + 1
-    const text = this.#text.slice(start, end)
-    // One value may outlive the 7 kB that it came in.
-    return splitArray(decodePercent(text.length > longestCopiedPart ? (' ' + text).slice(1) : text))
+    return valueIn(this.#text.slice(start, end))
   }
 }
 
@@ -178,6 +202,24 @@ function valueOf(json: unknown): Value | undefined {
   if (!Array.isArray(json)) return json === null || json === undefined ? '' : JSON.stringify(json)
   const values = json.flatMap((each) => listOf(valueOf(each)))
   return values.length === 0 ? undefined : values
+}
+
+/** The same of headers that are taken apart. */
+export function pickFrom<Name extends string>(
+  headers: ReadonlyMap<string, Value>,
+  { names }: HeaderList<Name>,
+): Picked<Name> {
+  return Object.fromEntries(names.map((name) => [name, firstOf(headers.get(name))])) as Picked<Name>
+}
+
+/** One value may outlive the 7 kB that it came in. */
+function ofItsOwn(part: string): string {
+  return part.length > longestCopiedPart ? (' ' + part).slice(1) : part
+}
+
+/** @param text as a line of a plain event has it */
+function valueIn(text: string): Value {
+  return splitArray(decodePercent(ofItsOwn(text)))
 }
 
 function splitArray(value: string): Value {
