@@ -206,7 +206,7 @@ t.test(
   async (t) => {
     const front = await testLinger(t)
     const line = await Line.to(t, front.databaseUrl)
-    const settings = { CREDIT_SLICE_SECONDS: '4', CREDIT_TIMEOUT_MS: '200' }
+    const settings = { CREDIT_SLICE_SECONDS: '4', CREDIT_TIMEOUT_MS: '1000' }
     const linger = await testLinger(t, settings, { databaseUrl: line.url(front.databaseUrl) })
     const talking = dial(linger, { farEnd: farEnds.answers(), speed: 1 })
     await talking.until('CHANNEL_BRIDGE')
@@ -232,7 +232,7 @@ t.test(
 t.test('PostgreSQL is back before the slice of a call ends: the call goes on', async (t) => {
   const front = await testLinger(t)
   const line = await Line.to(t, front.databaseUrl)
-  const settings = { CREDIT_SLICE_SECONDS: '6', CREDIT_TIMEOUT_MS: '200' }
+  const settings = { CREDIT_SLICE_SECONDS: '6', CREDIT_TIMEOUT_MS: '1000' }
   const linger = await testLinger(t, settings, { databaseUrl: line.url(front.databaseUrl) })
   const talking = dial(linger, { farEnd: farEnds.answers(8_000), speed: 1 })
   await talking.until('CHANNEL_BRIDGE')
@@ -257,7 +257,7 @@ t.test(
       const line = await Line.to(t, front.databaseUrl)
       const linger = await testLinger(
         t,
-        { CREDIT_TIMEOUT_MS: '200', CREDIT_SLICE_SECONDS: '3', ...settings },
+        { CREDIT_TIMEOUT_MS: '1000', CREDIT_SLICE_SECONDS: '3', ...settings },
         { databaseUrl: line.url(front.databaseUrl) },
       )
       await line.cut()

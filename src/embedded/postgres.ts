@@ -184,6 +184,16 @@ async function startServer(launch: Launch, log: Logger, signal: AbortSignal): Pr
   }
 }
 
+/** Empty when the file is not there: whoever wrote it may take it away at any moment. */
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'latin1')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
+    throw error
+  }
+}
+
 /**
  * A server that lost its parent is stopping, or (where nothing tells it) still runs. Two on the same data is
  * what PostgreSQL itself prevents by postmaster.pid; but the process id in it may be somebody else's by now.
@@ -191,7 +201,7 @@ async function startServer(launch: Launch, log: Logger, signal: AbortSignal): Pr
 async function endLeftOver(data: string, log: Logger): Promise<void> {
   const pidFile = join(data, 'postmaster.pid')
   if (!existsSync(pidFile)) return
-  const read = (): number => parseInt(existsSync(pidFile) ? readFileSync(pidFile, 'latin1') : '')
+  const read = (): number => parseInt(textOf(pidFile))
   // Empty: a server was about to write it, and still is or died doing so.
   await waitUntil(() => read() > 0 || !existsSync(pidFile), 2_000)
   const pid = read()

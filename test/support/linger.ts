@@ -65,6 +65,9 @@ export async function testLinger(
     HTTP_LISTEN: '127.0.0.1:0',
     ADMIN_KEY: adminKey,
     LOG_LEVEL: 'warn',
+    // A busy machine is not a service that is away.
+    CREDIT_TIMEOUT_MS: '10000',
+    SCREENING_TIMEOUT_MS: '5000',
     ...settings,
   })
   const logged: LogLine[] = []

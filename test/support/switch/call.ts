@@ -164,12 +164,18 @@ export class Call {
     return this.clock.step()
   }
 
-  /** @returns when an event of this name is fired next */
+  /** @returns when an event of this name is fired next; rejects when the call ends without it */
   until(eventName: string): Promise<void> {
-    return new Promise((resolve) => {
+    const fired = new Promise<void>((resolve, reject) => {
       const waiting = this.#awaited.get(eventName) ?? []
       this.#awaited.set(eventName, [...waiting, resolve])
+      void this.ended.then(({ cause }) => {
+        reject(new Error(`the call ended (${cause}) and no ${eventName} was fired`))
+      })
     })
+    // Not everybody who asks waits for it.
+    fired.catch(() => undefined)
+    return fired
   }
 
   /** Cuts the call off without a word, as a switch that dies: nothing more is fired, sockets break. */
