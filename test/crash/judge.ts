@@ -61,7 +61,7 @@ export function judge(call: CrashCall, committed: CommittedCall | undefined, out
   for (const leg of answered) {
     const missing = missingMs(call, leg)
     // A caller's hangup ends the leg when the caller's thread wakes, which a message may do within the frame.
-    if (missing <= frameMs) continue
+    if (missing <= (outcome.hungUpBy === 'caller' ? frameMs : exactMs)) continue
     const quietMs = longestQuiet(leg, outages)
     if (leg.cause === 'ALLOTTED_TIMEOUT' && quietMs < neededMs) unavoidable.push(Math.round(quietMs))
     else blame('ended', `${missing} ms before its end: ${leg.cause ?? 'no cause'}`)

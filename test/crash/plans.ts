@@ -71,6 +71,22 @@ function unanswered(kind: string, farEnd: FarEnd): Maker {
   }
 }
 
+interface Inside extends Pick<Plan, 'kind' | 'rate'> {
+  readonly tenant: CrashTenant
+  readonly called: string
+  readonly account: string
+  readonly farEnd: (talkMs: number) => FarEnd
+}
+
+/** A talk with one of the tenant's own phones. */
+function inside({ kind, tenant, called, account, farEnd, rate }: Inside): Maker {
+  return (random) => {
+    const talkMs = random.whole(500, 6_000)
+    const options = { called, variables: { accountcode: account }, farEnd: farEnd(talkMs) }
+    return { kind, tenant, options, rate, talkMs }
+  }
+}
+
 /** Calls as they come: some are charged, some are not, some are refused. */
 const makers: readonly (readonly [share: number, make: Maker])[] = [
   [5, talkOf(300, 3_000)],
@@ -79,37 +95,25 @@ const makers: readonly (readonly [share: number, make: Maker])[] = [
   [1, unanswered('the caller gives up', { ringsAfterMs: 50, callerCancelsAfterMs: 700 })],
   [
     2,
-    (random) => {
-      const talkMs = random.whole(500, 6_000)
-      return {
-        kind: 'internal',
-        tenant: richTenant,
-        options: {
-          called: '1001',
-          variables: { accountcode: `${richTenant.id}-1000` },
-          farEnd: { ringsAfterMs: 40, answersAfterMs: 300, hangsUpAfterMs: talkMs },
-        },
-        rate: undefined,
-        talkMs,
-      }
-    },
+    inside({
+      kind: 'internal',
+      tenant: richTenant,
+      called: '1001',
+      account: `${richTenant.id}-1000`,
+      farEnd: (talkMs) => ({ ringsAfterMs: 40, answersAfterMs: 300, hangsUpAfterMs: talkMs }),
+      rate: undefined,
+    }),
   ],
   [
     2,
-    (random) => {
-      const talkMs = random.whole(500, 6_000)
-      return {
-        kind: 'inbound, charged',
-        tenant: steppedTenant,
-        options: {
-          called: '02899900001',
-          variables: { accountcode: steppedTenant.id },
-          farEnd: { ringsAfterMs: 40, answersAfterMs: 400, callerHangsUpAfterMs: talkMs },
-        },
-        rate: inboundRate,
-        talkMs,
-      }
-    },
+    inside({
+      kind: 'inbound, charged',
+      tenant: steppedTenant,
+      called: '02899900001',
+      account: steppedTenant.id,
+      farEnd: (talkMs) => ({ ringsAfterMs: 40, answersAfterMs: 400, callerHangsUpAfterMs: talkMs }),
+      rate: inboundRate,
+    }),
   ],
   [
     1,
