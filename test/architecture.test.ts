@@ -50,6 +50,12 @@ t.test('each room knows only rooms below it', async (t) => {
   }
 })
 
+t.test('a session does not know who watches over the calls that nobody serves', async (t) => {
+  for (const file of files.filter((file) => file.startsWith('call/') && !file.startsWith('call/watch/'))) {
+    t.same(imports(file).filter((imported) => imported.startsWith('call/watch/')), [], file)
+  }
+})
+
 t.test('no file imports itself by way of others', async (t) => {
   const done = new Set<string>()
   const visit = (file: string, path: readonly string[]): void => {

@@ -2,14 +2,14 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
-import { Janitor, type JanitorOptions } from '../src/call/janitor.js'
-import { Nodes } from '../src/call/nodes.js'
+import { Janitor, type JanitorOptions } from '../src/call/watch/janitor.js'
+import { Nodes } from '../src/call/watch/nodes.js'
 import { openRecordJson } from '../src/call/open-record.js'
-import { Orphans } from '../src/call/orphans.js'
-import { SecondSource } from '../src/call/second-source.js'
+import { Orphans } from '../src/call/watch/orphans.js'
+import { SecondSource } from '../src/call/watch/second-source.js'
 import { encodeCallState } from '../src/call/state.js'
-import type { SwitchLink } from '../src/call/switches.js'
-import { TakenCalls } from '../src/call/taken.js'
+import type { SwitchLink } from '../src/call/watch/switches.js'
+import { TakenCalls } from '../src/call/watch/taken.js'
 import {
   isAbandoned,
   judgeLost,
@@ -19,7 +19,7 @@ import {
   type SeenSwitch,
   type Sight,
   type Verdict,
-} from '../src/call/verdict.js'
+} from '../src/call/watch/verdict.js'
 import { LiveCalls, type LiveCall } from '../src/call/live.js'
 import { decodeRecord } from '../src/journal/entry.js'
 import { Journal } from '../src/journal/journal.js'

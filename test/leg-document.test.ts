@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { calledLeg } from '../src/call/called-leg.js'
+import { calledLeg } from '../src/call/legs/called-leg.js'
 import { channelFacts } from '../src/call/facts.js'
 import {
   afterBridgeHeader,
@@ -10,8 +10,8 @@ import {
   fromHangupComplete,
   fromJsonCdr,
   type LegDocument,
-} from '../src/call/leg-document.js'
-import { secondRecord } from '../src/call/second-record.js'
+} from '../src/call/legs/leg-document.js'
+import { secondRecord } from '../src/call/watch/second-record.js'
 import { Event } from '../src/esl/event.js'
 import type { HeaderList, Picked } from '../src/esl/header-list.js'
 import { Catalog } from '../src/store/catalog.js'

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { parseMoney } from '../src/billing/money.js'
 import { plainTerms } from '../src/billing/rating.js'
-import type { Attempt, Leg } from '../src/call/legs.js'
+import type { Attempt, Leg } from '../src/call/legs/legs.js'
 import {
   decodeCallState,
   decodeLegState,

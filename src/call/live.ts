@@ -1,4 +1,4 @@
-import type { LegDocument } from './leg-document.js'
+import type { LegDocument } from './legs/leg-document.js'
 
 /** A call that has its session here. */
 export interface LiveCall {

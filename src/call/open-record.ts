@@ -1,6 +1,6 @@
 import type { ChannelFacts } from './facts.js'
 import type { Direction, Identity } from './identify.js'
-import type { Attempt, Leg } from './legs.js'
+import type { Attempt, Leg } from './legs/legs.js'
 import { attemptFromJson, attemptJson, legFromJson, legJson } from './state.js'
 
 /**

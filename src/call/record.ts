@@ -6,7 +6,7 @@ import { HeaderList, type Picked } from '../esl/header-list.js'
 import type { CallRecord, Charge } from '../store/call-record.js'
 import { microsOf, millisBetween, type ChannelFacts } from './facts.js'
 import type { Identity } from './identify.js'
-import type { Leg } from './legs.js'
+import type { Leg } from './legs/legs.js'
 
 /** What is known of a call when it is over, by whoever tells it. */
 export interface CallStory {

@@ -6,7 +6,7 @@ import type { Country } from '../numbering/normal-form.js'
 import type { Screening } from '../screening/screen.js'
 import type { CallRecord } from '../store/call-record.js'
 import type { Catalog } from '../store/catalog.js'
-import type { LegDocument } from './leg-document.js'
+import type { LegDocument } from './legs/leg-document.js'
 import type { LiveCalls } from './live.js'
 
 export interface SessionDependencies {

@@ -5,7 +5,7 @@ import { CallerGone } from '../esl/errors.js'
 import type { Event } from '../esl/event.js'
 import { Released } from '../esl/listener.js'
 import { JournalError } from '../journal/errors.js'
-import type { Dialler } from './dialler.js'
+import type { Dialler } from './legs/dialler.js'
 import type { SessionDependencies } from './session-dependencies.js'
 import type { Story } from './story.js'
 

@@ -4,7 +4,7 @@ import { stateVariable } from '../channel/channel.js'
 import type { Event } from '../esl/event.js'
 import { legVariable } from '../numbering/dial-string.js'
 import type { Direction } from './identify.js'
-import type { Attempt, Leg } from './legs.js'
+import type { Attempt, Leg } from './legs/legs.js'
 
 /**
  * What a call must remember on the channel itself, as `linger_call`: whoever gets it next, after a crash or a

@@ -1,7 +1,7 @@
 import { causeIn } from '../channel/channel.js'
 import type { Event } from '../esl/event.js'
 import { micros } from './facts.js'
-import type { Leg } from './legs.js'
+import type { Leg } from './legs/legs.js'
 import type { AttemptResult, CallState } from './state.js'
 
 /** What became of a call's attempts while no server had it. */

@@ -2,8 +2,8 @@ import { watch, type FSWatcher } from 'node:fs'
 import { mkdir, readdir, readFile, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
-import { DocumentError } from '../call/leg-document.js'
-import type { SecondSource } from '../call/second-source.js'
+import { DocumentError } from '../call/legs/leg-document.js'
+import type { SecondSource } from '../call/watch/second-source.js'
 import { documentIn } from './cdr-text.js'
 
 export interface CdrFolderOptions {

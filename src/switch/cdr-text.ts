@@ -1,4 +1,4 @@
-import { DocumentError, fromJsonCdr, type LegDocument } from '../call/leg-document.js'
+import { DocumentError, fromJsonCdr, type LegDocument } from '../call/legs/leg-document.js'
 
 /**
  * Reads a document as mod_json_cdr posts or saves it: JSON as it is; with its parameter `encode`, percent-encoded or

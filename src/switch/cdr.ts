@@ -1,6 +1,6 @@
 import type { FastifyPluginCallback, FastifyReply } from 'fastify'
-import { DocumentError, type LegDocument } from '../call/leg-document.js'
-import type { SecondSource } from '../call/second-source.js'
+import { DocumentError, type LegDocument } from '../call/legs/leg-document.js'
+import type { SecondSource } from '../call/watch/second-source.js'
 import { refusalOf, type AccessOptions } from './access.js'
 import { documentIn } from './cdr-text.js'
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { encodeLegState } from '../../src/call/state.js'
-import type { Attempt } from '../../src/call/legs.js'
+import type { Attempt } from '../../src/call/legs/legs.js'
 import type { Event } from '../../src/esl/event.js'
 
 /** The document of a recorded post of mod_json_cdr, as text. @param name in test/recordings/http, without `cdr-` */

@@ -1,24 +1,24 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
-import type { Credit, Leg as CreditLeg } from '../billing/credit.js'
-import { plainTerms, rateLeg, type Rate } from '../billing/rating.js'
-import type { EndedAttempt } from '../billing/reservation-queue.js'
-import type { BridgeResult, Channel } from '../channel/channel.js'
-import type { Event } from '../esl/event.js'
+import type { Credit, Leg as CreditLeg } from '../../billing/credit.js'
+import { plainTerms, rateLeg, type Rate } from '../../billing/rating.js'
+import type { EndedAttempt } from '../../billing/reservation-queue.js'
+import type { BridgeResult, Channel } from '../../channel/channel.js'
+import type { Event } from '../../esl/event.js'
 import {
   extensionDialString,
   gatewayDialString,
   isDomain,
   type DialOptions,
   type DialString,
-} from '../numbering/dial-string.js'
-import { isTollAllowed, numberClass } from '../numbering/number-class.js'
-import type { Catalog, Extension, Gateway, Tenant } from '../store/catalog.js'
-import { micros, millisBetween, type ChannelFacts } from './facts.js'
-import type { Identity } from './identify.js'
+} from '../../numbering/dial-string.js'
+import { isTollAllowed, numberClass } from '../../numbering/number-class.js'
+import type { Catalog, Extension, Gateway, Tenant } from '../../store/catalog.js'
+import { micros, millisBetween, type ChannelFacts } from '../facts.js'
+import type { Identity } from '../identify.js'
 import type { Attempt, Legs } from './legs.js'
 import { Meter } from './meter.js'
-import { encodeLegState, type AttemptResult } from './state.js'
+import { encodeLegState, type AttemptResult } from '../state.js'
 
 export interface DiallerOptions {
   readonly tenant: Tenant

@@ -1,7 +1,7 @@
-import type { Event } from '../esl/event.js'
-import { micros } from './facts.js'
+import type { Event } from '../../esl/event.js'
+import { micros } from '../facts.js'
 import type { Attempt, Leg } from './legs.js'
-import { legStateOf } from './state.js'
+import { legStateOf } from '../state.js'
 
 /**
  * A called leg as its own final event tells of it: to the microsecond, and with what it costs.

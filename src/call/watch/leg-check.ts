@@ -1,8 +1,8 @@
 import type { Logger } from 'pino'
-import type { CallRecord, Charge } from '../store/call-record.js'
-import { endTolerance } from '../store/committed.js'
-import { calledLeg } from './called-leg.js'
-import type { LegDocument } from './leg-document.js'
+import type { CallRecord, Charge } from '../../store/call-record.js'
+import { endTolerance } from '../../store/committed.js'
+import { calledLeg } from '../legs/called-leg.js'
+import type { LegDocument } from '../legs/leg-document.js'
 
 /** What of a charge is held against the leg's own word. */
 export type ChargedLeg = Pick<Charge, 'legUuid' | 'endedAt'>

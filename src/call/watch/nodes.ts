@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 import type { BaseLogger } from 'pino'
-import { replies } from '../screening/redis.js'
+import { replies } from '../../screening/redis.js'
 
 export interface NodesOptions {
   /** This node's own name. */

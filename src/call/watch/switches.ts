@@ -1,4 +1,4 @@
-import type { Link, SwitchChannel } from '../esl/link.js'
+import type { Link, SwitchChannel } from '../../esl/link.js'
 import type { SeenSwitch } from './verdict.js'
 
 /** What of a link its users here need. */

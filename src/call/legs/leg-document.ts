@@ -1,9 +1,9 @@
-import { stateVariable } from '../channel/channel.js'
-import { Event } from '../esl/event.js'
-import { legVariable } from '../numbering/dial-string.js'
-import { micros } from './facts.js'
-import { legStateOf } from './state.js'
-import { leftVariables } from './takeover.js'
+import { stateVariable } from '../../channel/channel.js'
+import { Event } from '../../esl/event.js'
+import { legVariable } from '../../numbering/dial-string.js'
+import { micros } from '../facts.js'
+import { legStateOf } from '../state.js'
+import { leftVariables } from '../takeover.js'
 
 /** What a switch says of a leg that is over. */
 export interface LegDocument {

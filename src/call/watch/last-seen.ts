@@ -1,4 +1,4 @@
-import type { ChannelFacts } from './facts.js'
+import type { ChannelFacts } from '../facts.js'
 import type { Switches, SwitchLink } from './switches.js'
 
 interface Seen {

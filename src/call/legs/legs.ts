@@ -1,7 +1,7 @@
-import type { Event } from '../esl/event.js'
-import type { Rate } from '../billing/rating.js'
-import type { Gateway } from '../store/catalog.js'
-import { micros } from './facts.js'
+import type { Event } from '../../esl/event.js'
+import type { Rate } from '../../billing/rating.js'
+import type { Gateway } from '../../store/catalog.js'
+import { micros } from '../facts.js'
 
 /** What was dialled, with what it will cost: frozen before the leg is dialled. */
 export interface Attempt {

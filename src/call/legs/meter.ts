@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
-import type { Credit, Granted, Leg as CreditLeg } from '../billing/credit.js'
-import { prompt } from '../channel/prompt.js'
-import { CallerGone } from '../esl/errors.js'
+import type { Credit, Granted, Leg as CreditLeg } from '../../billing/credit.js'
+import { prompt } from '../../channel/prompt.js'
+import { CallerGone } from '../../esl/errors.js'
 import type { LegControl } from './leg-control.js'
 
 export interface MeterOptions {

@@ -1,9 +1,9 @@
-import { stateVariable } from '../channel/channel.js'
-import type { Event } from '../esl/event.js'
-import type { LiveCalls } from './live.js'
-import { decodeCallState } from './state.js'
+import { stateVariable } from '../../channel/channel.js'
+import type { Event } from '../../esl/event.js'
+import type { LiveCalls } from '../live.js'
+import { decodeCallState } from '../state.js'
 import type { Listing, SwitchLink } from './switches.js'
-import { askNode } from './talking-leg.js'
+import { askNode } from '../legs/talking-leg.js'
 
 /** The node whose call a channel is; `nobody`: none's, so far as it was heard. */
 export type Owner = { readonly node: string } | 'nobody'

@@ -1,11 +1,11 @@
-import { stateVariable, timersVariable, timerSeparator } from '../channel/channel.js'
-import { Event } from '../esl/event.js'
-import type { Link } from '../esl/link.js'
-import { legVariable } from '../numbering/dial-string.js'
-import { micros } from './facts.js'
+import { stateVariable, timersVariable, timerSeparator } from '../../channel/channel.js'
+import { Event } from '../../esl/event.js'
+import type { Link } from '../../esl/link.js'
+import { legVariable } from '../../numbering/dial-string.js'
+import { micros } from '../facts.js'
 import { isNoChannel } from './leg-control.js'
 import type { Attempt } from './legs.js'
-import { callStateOf, decodeCallState, decodeLegState, type CallState } from './state.js'
+import { callStateOf, decodeCallState, decodeLegState, type CallState } from '../state.js'
 
 /** A call as its channel tells of it. */
 export interface CallOnSwitch {

@@ -1,12 +1,12 @@
 import type { Logger } from 'pino'
-import type { Journal } from '../journal/journal.js'
-import type { Catalog } from '../store/catalog.js'
-import { micros } from './facts.js'
-import { documentFromText, type LegDocument } from './leg-document.js'
-import { readOpenRecord } from './open-record.js'
+import type { Journal } from '../../journal/journal.js'
+import type { Catalog } from '../../store/catalog.js'
+import { micros } from '../facts.js'
+import { documentFromText, type LegDocument } from '../legs/leg-document.js'
+import { readOpenRecord } from '../open-record.js'
 import { legsOf, type Told } from './second-record.js'
-import type { Elsewhere } from './session-dependencies.js'
-import { legStateOf } from './state.js'
+import type { Elsewhere } from '../session-dependencies.js'
+import { legStateOf } from '../state.js'
 
 export interface LegWordsOptions {
   readonly journal: Journal

@@ -1,7 +1,7 @@
-import { timersVariable, timerSeparator } from '../channel/channel.js'
-import type { Prompt } from '../channel/prompt.js'
-import { CallerGone, CommandRefused, LinkDown, ReplyTimeout } from '../esl/errors.js'
-import type { Link } from '../esl/link.js'
+import { timersVariable, timerSeparator } from '../../channel/channel.js'
+import type { Prompt } from '../../channel/prompt.js'
+import { CallerGone, CommandRefused, LinkDown, ReplyTimeout } from '../../esl/errors.js'
+import type { Link } from '../../esl/link.js'
 
 /** What can be done about a leg that talks, without touching the talk: over the caller's own socket, or over a link. */
 export interface LegControl {

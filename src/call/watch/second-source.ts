@@ -1,17 +1,23 @@
 import type pg from 'pg'
 import type { Logger } from 'pino'
-import type { Event } from '../esl/event.js'
-import type { Journal } from '../journal/journal.js'
-import type { Country } from '../numbering/normal-form.js'
-import type { CallRecord } from '../store/call-record.js'
-import type { Catalog } from '../store/catalog.js'
-import { readCommitted, type CommittedCall } from '../store/committed.js'
+import type { Event } from '../../esl/event.js'
+import type { Journal } from '../../journal/journal.js'
+import type { Country } from '../../numbering/normal-form.js'
+import type { CallRecord } from '../../store/call-record.js'
+import type { Catalog } from '../../store/catalog.js'
+import { readCommitted, type CommittedCall } from '../../store/committed.js'
 import { LegCheck } from './leg-check.js'
-import { documentText, endedLeg, fromHangupComplete, isMarked, type LegDocument } from './leg-document.js'
+import {
+  documentText,
+  endedLeg,
+  fromHangupComplete,
+  isMarked,
+  type LegDocument,
+} from '../legs/leg-document.js'
 import { isLongOver, LegWords, talksOn } from './leg-words.js'
-import type { LiveCalls } from './live.js'
+import type { LiveCalls } from '../live.js'
 import { callersDocument, secondRecord, type Told } from './second-record.js'
-import type { Elsewhere } from './session-dependencies.js'
+import type { Elsewhere } from '../session-dependencies.js'
 
 export interface SecondSourceOptions {
   readonly journal: Journal
