@@ -7,8 +7,19 @@ import {
   type DialOptions,
 } from '../src/numbering/dial-string.js'
 import { UnsafeArgument } from '../src/esl/errors.js'
+import { parseDialString, type DialledLeg } from './support/switch/dial-string.js'
 
 const options: DialOptions = { callerNumber: '0912406496', ringSeconds: 60, maxSeconds: 14_400 }
+
+/** What a switch would make of it. */
+function legs(dialString: string): DialledLeg[] {
+  const { groups } = parseDialString(dialString)
+  return groups.flat()
+}
+
+function variables(dialString: string): Record<string, string> {
+  return Object.fromEntries(legs(dialString)[0]?.variables ?? [])
+}
 
 t.test('a gateway leg presents the caller, rings for a while and is timed from its own answer', async (t) => {
   t.equal(
@@ -23,11 +34,89 @@ t.test("an extension is rung in its domain, or in the switch's own", async (t) =
   t.match(extensionDialString('1001', undefined, options), /\]user\/1001$/)
 })
 
+t.test('extensions of a group ring at once, each leg with its own state and timer', async (t) => {
+  const built = extensionDialString(['1001', '1002', 'anna.b'], 'pbx.example.com', {
+    ...options,
+    legState: 'e30',
+  })
+  const { groups } = parseDialString(built)
+  t.equal(groups.length, 1, 'one attempt')
+  t.strictSame(
+    groups[0]?.map(({ dialString }) => dialString),
+    ['user/1001@pbx.example.com', 'user/1002@pbx.example.com', 'user/anna.b@pbx.example.com'],
+  )
+  for (const leg of groups[0] ?? []) {
+    t.equal(leg.variables.get('linger_leg'), 'e30')
+    t.equal(leg.variables.get('execute_on_answer'), 'sched_hangup +14400 ALLOTTED_TIMEOUT')
+  }
+  const many = (count: number) => Array.from({ length: count }, (_, index) => String(1000 + index))
+  t.equal(legs(extensionDialString(many(128), undefined, options)).length, 128)
+  t.throws(
+    () => extensionDialString(many(129), undefined, options),
+    UnsafeArgument,
+    'more than the switch dials',
+  )
+  t.throws(() => extensionDialString([], undefined, options), UnsafeArgument)
+})
+
 t.test("a caller who has answered already waits for the far end's own answer", async (t) => {
   t.match(
     gatewayDialString('carrier1', '84901234567', { ...options, ignoreEarlyMedia: true }),
     'ignore_early_media=true',
   )
+})
+
+t.test('a gateway has its own codecs, its own patience and its own music on hold', async (t) => {
+  const built = gatewayDialString('carrier1', '+84901234567', {
+    ...options,
+    codecs: ['PCMA', 'opus@48000h@20i@2c', 'AMR-WB'],
+    progressSeconds: 8,
+    holdMusic: 'tone_stream://%(200,0,500);loops=-1',
+  })
+  t.match(legs(built), [{ dialString: 'sofia/gateway/carrier1/+84901234567', number: '+84901234567' }])
+  t.match(variables(built), {
+    absolute_codec_string: '^^:PCMA:opus@48000h@20i@2c:AMR-WB',
+    progress_timeout: '8',
+    hold_music: 'tone_stream://%(200,0,500);loops=-1',
+  })
+  t.equal(
+    variables(gatewayDialString('carrier1', '84901234567', { ...options, codecs: ['PCMA'] }))
+      .absolute_codec_string,
+    'PCMA',
+  )
+  for (const codec of ['', 'PCMA,PCMU', 'PCMA:PCMU', 'a b', 'x@', 'a_b', "a'", '$x', '=', '^^:a'])
+    t.throws(() => gatewayDialString('c', '8490', { ...options, codecs: [codec] }), UnsafeArgument, codec)
+  for (const holdMusic of ['', '../x.wav', 'shell_stream://x', "a'b", 'http://x/y', 'a b', 'a\nb', '${x}'])
+    t.throws(() => gatewayDialString('c', '8490', { ...options, holdMusic }), UnsafeArgument, holdMusic)
+  for (const holdMusic of ['local_stream://moh', '/sounds/moh.wav', 'silence'])
+    t.equal(variables(gatewayDialString('c', '8490', { ...options, holdMusic })).hold_music, holdMusic)
+})
+
+t.test('a name is presented beside the number; who is not to be seen is named nowhere', async (t) => {
+  t.match(
+    variables(
+      gatewayDialString('carrier1', '84901234567', {
+        ...options,
+        callerName: 'Công ty ACME',
+        callerIdHeader: 'pid',
+      }),
+    ),
+    {
+      origination_caller_id_number: '0912406496',
+      origination_caller_id_name: 'Công ty ACME',
+      sip_cid_type: 'pid',
+      origination_privacy: undefined,
+    },
+  )
+  t.match(
+    variables(gatewayDialString('c', '8490', { ...options, callerNumber: 'anonymous', isAnonymous: true })),
+    {
+      origination_caller_id_number: 'anonymous',
+      origination_privacy: 'screen+hide_name+hide_number',
+    },
+  )
+  for (const callerName of ['', ' a', "O'Neill", 'a,b', 'a"b', 'a\nb', '<a>', '${x}', 'a'.repeat(65)])
+    t.notMatch(gatewayDialString('c', '8490', { ...options, callerName }), 'caller_id_name', callerName)
 })
 
 t.test('a caller number that is no number is left to the switch, never put into the string', async (t) => {
@@ -46,70 +135,126 @@ t.test('a caller number that is no number is left to the switch, never put into 
   }
 })
 
-/** How FreeSWITCH takes a dial string apart, as far as ours go. */
-function parse(text: string): { globals: string; timer: string; endpoint: string } | undefined {
-  const [, globals, timer, endpoint] =
-    /^\{([^{}[\]]*)\}\[([^{}[\]]*)\]([^{}[\]<>,|:;'"$\s]+)$/.exec(text) ?? []
-  return globals === undefined || timer === undefined || endpoint === undefined
-    ? undefined
-    : { globals, timer, endpoint }
-}
-
 const anyText = fc.oneof(
   fc.string({ unit: 'binary' }),
-  fc.string({ unit: fc.constantFrom(...Array.from('{}[]<>,|:;\'"$ \r\n\0\\/@^=+*#.-_09az')) }),
+  fc.string({ unit: fc.constantFrom(...Array.from('{}[]<>,|:;\'"$ \r\n\0\x01\x02\\/@^=+*#.-_09az')) }),
   fc.stringMatching(/^\+?[0-9]{1,40}$/),
+  fc.stringMatching(/^[a-z][a-z0-9.-]{0,12}$/),
 )
+const timer = ['execute_on_answer', 'sched_hangup +14400 ALLOTTED_TIMEOUT'] as const
 
-t.test('whatever a caller dials or is called: refused, or a string that means just that', async () => {
+/** Optional ones as they would stand on a channel. */
+const anyOptions = fc.record({
+  callerNumber: anyText,
+  callerName: fc.option(anyText, { nil: undefined }),
+  isAnonymous: fc.boolean(),
+  callerIdHeader: fc.constantFrom('rpid', 'pid', 'none', undefined),
+  codecs: fc.array(fc.oneof(anyText, fc.constantFrom('PCMA', 'G722', 'opus@48000h@20i')), { maxLength: 3 }),
+  holdMusic: fc.option(fc.oneof(anyText, fc.constant('tone_stream://%(200,0,500)')), { nil: undefined }),
+  progressSeconds: fc.option(fc.integer({ min: -1, max: 30 }), { nil: undefined }),
+  legState: fc.option(fc.oneof(anyText, fc.base64String()), { nil: undefined }),
+})
+type AnyOptions = typeof anyOptions extends fc.Arbitrary<infer T> ? T : never
+
+function optionsFrom(any: AnyOptions): DialOptions {
+  const given = Object.fromEntries(Object.entries(any).filter(([, value]) => value !== undefined))
+  return { ...options, ...given }
+}
+
+/** What the channel of a leg has, when it has what was meant and nothing else. */
+function isMeant(leg: DialledLeg, any: AnyOptions): boolean {
+  const { callerNumber, callerName, codecs } = any
+  const meant = new Map<string, string | undefined>([
+    timer,
+    ['originate_timeout', '60'],
+    ['progress_timeout', any.progressSeconds?.toString()],
+    ['origination_privacy', any.isAnonymous ? 'screen+hide_name+hide_number' : undefined],
+    ['sip_cid_type', any.callerIdHeader],
+    ['absolute_codec_string', codecs.length > 1 ? `^^:${codecs.join(':')}` : codecs[0]],
+    ['hold_music', any.holdMusic],
+    ['linger_leg', any.legState],
+  ])
+  const left = new Map(leg.variables)
+  // What cannot be presented is left out, and only that.
+  for (const [name, value] of [
+    ['origination_caller_id_number', callerNumber],
+    ['origination_caller_id_name', callerName],
+  ] as const) {
+    if (left.has(name) && left.get(name) !== value) return false
+    left.delete(name)
+  }
+  for (const [name, value] of meant) {
+    if (left.get(name) !== value) return false
+    left.delete(name)
+  }
+  return left.size === 0
+}
+
+t.test('whatever a caller dials or is called: refused, or a string that means just that', async (t) => {
+  let built = 0
   fc.assert(
-    fc.property(anyText, anyText, anyText, (gateway, number, callerNumber) => {
-      let built: string
+    fc.property(anyText, anyText, anyOptions, (gateway, number, any) => {
+      let text: string
       try {
-        built = gatewayDialString(gateway, number, { ...options, callerNumber })
+        text = gatewayDialString(gateway, number, optionsFrom(any))
       } catch (error) {
         return error instanceof UnsafeArgument
       }
-      const parsed = parse(built)
-      const presented = `originate_timeout=60,origination_caller_id_number=${callerNumber}`
+      built++
+      const [leg, ...others] = legs(text)
       return (
-        parsed?.endpoint === `sofia/gateway/${gateway}/${number}` &&
-        parsed.timer === "execute_on_answer='sched_hangup +14400 ALLOTTED_TIMEOUT'" &&
-        (parsed.globals === 'originate_timeout=60' ||
-          (parsed.globals === presented && /^[+0-9A-Za-z_.*#-]+$/.test(callerNumber)))
+        others.length === 0 &&
+        leg?.dialString === `sofia/gateway/${gateway}/${number}` &&
+        leg.gateway === gateway &&
+        leg.number === number &&
+        isMeant(leg, any)
       )
     }),
-    { numRuns: 2000 },
+    { numRuns: 3000 },
   )
+  t.ok(built > 0, 'some were built')
 })
 
 t.test(
-  'whatever an extension or its domain is named: refused, or a string that means just that',
-  async () => {
+  'whatever extensions or their domain are named: refused, or a string that means just that',
+  async (t) => {
+    let built = 0
     fc.assert(
-      fc.property(anyText, anyText, (extension, domain) => {
-        let built: string
-        try {
-          built = extensionDialString(extension, domain, options)
-        } catch (error) {
-          return error instanceof UnsafeArgument
-        }
-        return parse(built)?.endpoint === `user/${extension}@${domain}` && isDomain(domain)
-      }),
-      { numRuns: 2000 },
+      fc.property(
+        fc.array(anyText, { minLength: 1, maxLength: 4 }),
+        fc.option(anyText, { nil: undefined }),
+        anyOptions,
+        (extensions, domain, any) => {
+          let text: string
+          try {
+            text = extensionDialString(extensions, domain, optionsFrom(any))
+          } catch (error) {
+            return error instanceof UnsafeArgument
+          }
+          built++
+          const { groups } = parseDialString(text)
+          const at = domain === undefined ? '' : `@${domain}`
+          return (
+            groups.length === 1 &&
+            groups[0]?.map(({ dialString }) => dialString).join() ===
+              extensions.map((extension) => `user/${extension}${at}`).join() &&
+            (domain === undefined || isDomain(domain)) &&
+            groups[0].every((leg) => isMeant(leg, any))
+          )
+        },
+      ),
+      { numRuns: 3000 },
     )
+    t.ok(built > 0, 'some were built')
   },
 )
 
 t.test('a time that is no time is refused', async (t) => {
   for (const seconds of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
-    t.throws(
-      () => gatewayDialString('carrier1', '84901234567', { ...options, maxSeconds: seconds }),
-      UnsafeArgument,
-    )
-    t.throws(
-      () => gatewayDialString('carrier1', '84901234567', { ...options, ringSeconds: seconds }),
-      UnsafeArgument,
-    )
+    for (const time of ['maxSeconds', 'ringSeconds', 'progressSeconds'] as const)
+      t.throws(
+        () => gatewayDialString('carrier1', '84901234567', { ...options, [time]: seconds }),
+        UnsafeArgument,
+      )
   }
 })
