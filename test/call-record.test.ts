@@ -21,6 +21,7 @@ const demo: Tenant = {
   timeZone: 'Asia/Ho_Chi_Minh',
   allowsUnrated: false,
   billing: 'prepaid',
+  recordDirections: new Set(),
 }
 const rate: Rate = {
   ...plainTerms,

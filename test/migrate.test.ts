@@ -63,6 +63,7 @@ t.test('an empty database is brought up to this release, once', async (t) => {
       ],
       ...['decks', 'extensions', 'gateways', 'ledger', 'migrations', 'numbers', 'rate_changes', 'rates'],
       ...['reservations', 'tenants'],
+      ...['catalog_changes', 'flow_references', 'flow_versions', 'flows', 'number_plan'],
     ]),
   )
 })

@@ -21,6 +21,7 @@ t.test('a CDR tells everything about its call', async (t) => {
     isTakenOver: true,
     mos: '4.5',
     recordingPath: '/recordings/1.wav',
+    recordingUrl: 'https://files.example.com/1.wav',
     carrierCost: '301.500000',
   })
   const [charge] = draft.charges
@@ -73,6 +74,7 @@ t.test('a CDR tells everything about its call', async (t) => {
       codec: 'PCMU',
       mos: '4.50',
       recording_path: '/recordings/1.wav',
+      recording_url: 'https://files.example.com/1.wav',
       variables: { read_codec: 'PCMU' },
       charges: [
         {

@@ -53,6 +53,8 @@ export interface CallRecord {
   /** Mean opinion score, `4.50`; anything that is no such number is left out of the CDR. */
   readonly mos: string | null
   readonly recordingPath: string | null
+  /** Where it can be fetched. Absent: nowhere that is known. */
+  readonly recordingUrl?: string
   /** What the tenant pays: the sum of the charges' costs. */
   readonly cost: string
   readonly carrierCost: string | null

@@ -2,13 +2,18 @@ import type pg from 'pg'
 import type { BaseLogger } from 'pino'
 
 import type { Rate } from '../billing/rating.js'
+import type { Direction } from '../numbering/direction.js'
+import { CalledNumbers } from './called-numbers.js'
 import { inTransaction } from './database.js'
 import { Directory } from './directory.js'
 import type { Extension, ExtensionOwner, Gateway, Owner, Tenant } from './directory.js'
 import { noRows, readDirectory } from './directory-rows.js'
+import type { Flows, Menu, Step } from './flow.js'
+import { loadMenu } from './flows.js'
 import { Follower, readVersion, type Part } from './follower.js'
 import { Notices } from './notices.js'
 import { Tariffs } from './tariffs.js'
+import { AllFlows } from './tenant-flows.js'
 
 export type { Extension, ExtensionOwner, Gateway, Owner, Tenant } from './directory.js'
 
@@ -24,9 +29,12 @@ export interface CatalogOptions {
  * What was looked up before stays as it was: a leg keeps the rate that it was dialled at.
  */
 export class Catalog {
+  readonly #pool: pg.Pool
   readonly #log: BaseLogger
   readonly #directory: DirectoryPart
   readonly #tariffs: Tariffs
+  readonly #numbers: CalledNumbers
+  readonly #flows: AllFlows
   readonly #followers: readonly Follower[]
   readonly #notices: Notices
   #isClosed = false
@@ -35,28 +43,38 @@ export class Catalog {
   private constructor(
     pool: pg.Pool,
     { log, pollMs = 1_000 }: CatalogOptions,
-    directory: DirectoryPart,
-    tariffs: Tariffs,
+    { directory, tariffs, numbers, flows }: Parts,
   ) {
+    this.#pool = pool
     this.#log = log
     this.#directory = directory
     this.#tariffs = tariffs
+    this.#numbers = numbers
+    this.#flows = flows
     const onAsked = (part: Part, error: unknown) => {
       this.#asked(part, error)
     }
     // Apart: a million rates that are being read do not hold up a new extension.
-    this.#followers = [directory, tariffs].map((part) => new Follower(part, { pool, pollMs, onAsked }))
-    this.#notices = new Notices(pool, 'linger_catalog', log, () => {
-      for (const follower of this.#followers) follower.notice()
+    const parts: readonly Part[] = [directory, tariffs, numbers, flows]
+    this.#followers = parts.map((part) => new Follower(part, { pool, pollMs, onAsked }))
+    this.#notices = new Notices(pool, 'linger_catalog', log, (part) => {
+      for (const follower of this.#followers) follower.notice(part)
     })
   }
 
   /** @throws when the database cannot be read: there is nothing to go on with yet */
   static async load(pool: pg.Pool, options: CatalogOptions): Promise<Catalog> {
     const tariffs = new Tariffs(pool)
-    const directory = new DirectoryPart(pool, tariffs)
-    await directory.refresh()
-    return new Catalog(pool, options, directory, tariffs)
+    const parts: Parts = {
+      tariffs,
+      directory: new DirectoryPart(pool, tariffs),
+      numbers: new CalledNumbers(pool),
+      flows: new AllFlows(pool),
+    }
+    await parts.directory.refresh()
+    await parts.numbers.refresh()
+    await parts.flows.refresh()
+    return new Catalog(pool, options, parts)
   }
 
   /** Stops asking; what is known stays. */
@@ -108,9 +126,43 @@ export class Catalog {
     return this.#directory.now.byTrustedExtension(number, domain)
   }
 
-  /** Whose DID it is; without an extension, the tenant's as a whole. */
+  /**
+   * Whose DID it is, by the table of numbers, else by the inbound entries of the tenants' number plans; without an
+   * extension, the tenant's as a whole.
+   */
   byDid(normalNumber: string): Owner | undefined {
-    return this.#directory.now.byDid(normalNumber)
+    const owner = this.#numbers.now.owner(normalNumber)
+    const tenant = owner && this.#directory.now.tenant(owner.tenantId)
+    if (tenant === undefined) return undefined
+    return owner?.extension === undefined ? { tenant } : { tenant, extension: owner.extension }
+  }
+
+  /**
+   * Where the tenant's number plan leads a called number: exact, then the narrowest range, then the longest prefix;
+   * of equally narrow ones that of the direction before that of any. What callers from outside reach on a DID of the
+   * tenant, those inside do who call it, unless there is something for them.
+   *
+   * @param called in normal form; @param calledRaw as it was dialled
+   */
+  plan(tenantId: string, direction: Direction, called: string, calledRaw: string): Step | undefined {
+    const step = this.#numbers.now.step(tenantId, direction, called, calledRaw)
+    if (step !== undefined || direction !== 'internal') return step
+    const isExtension = this.extension(tenantId, calledRaw) !== undefined
+    return isExtension ? undefined : this.#numbers.now.step(tenantId, 'inbound', called, calledRaw)
+  }
+
+  /** The tenant's menus and hours as they are now: a call that keeps them keeps their versions. */
+  flows(tenantId: string): Flows {
+    return this.#flows.of(tenantId)
+  }
+
+  /**
+   * A menu as it was, for a call that began with it on another node. Asks PostgreSQL.
+   *
+   * @returns undefined when there never was such a version
+   */
+  earlierMenu(tenantId: string, id: string, version: number): Promise<Menu | undefined> {
+    return loadMenu(this.#pool, tenantId, id, version)
   }
 
   extension(tenantId: string, number: string): Extension | undefined {
@@ -152,6 +204,13 @@ export class Catalog {
   #rateIn(deckId: string | undefined, number: string, at: number): Rate | undefined {
     return deckId === undefined ? undefined : this.#tariffs.deck(deckId)?.find(number, at)
   }
+}
+
+interface Parts {
+  readonly directory: DirectoryPart
+  readonly tariffs: Tariffs
+  readonly numbers: CalledNumbers
+  readonly flows: AllFlows
 }
 
 /** Tenants and what is theirs; in force together with the decks that they name. */

@@ -48,6 +48,7 @@ export interface CdrView {
   readonly codec: string | null
   readonly mos: string | null
   readonly recording_path: string | null
+  readonly recording_url: string | null
   readonly variables: Readonly<Record<string, string>>
   readonly charges: readonly ChargeView[]
 }
@@ -108,7 +109,7 @@ const cdrOutputs = `call_uuid, tenant_id AS tenant, direction, caller, called, c
   ${['duration_ms', 'ring_ms', 'answered_ms', 'bridged_ms', 'billed_ms'].map(asNumber).join(', ')},
   hangup_cause, q850_cause, sip_status, hung_up_by, gateway, route, cost, carrier_cost, currency, source,
   is_vip, is_blacklisted, taken_over, refusal, a_leg_uuid, b_leg_uuid, sip_call_id, switch_name, codec, mos, recording_path,
-  variables`
+  recording_url, variables`
 
 const chargeOutputs = `leg_uuid, gateway, number, prefix, prefix_entered, description, price_per_minute,
   terms, ${['answered_at', 'ended_at'].map(rfc3339).join(', ')},

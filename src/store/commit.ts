@@ -131,7 +131,7 @@ export async function commitRecords(
 ): Promise<Set<string>> {
   if (records.length === 0) return new Set()
   const { rows } = await db.query<CommittedRow>({
-    name: 'commit_records_5',
+    name: 'commit_records_6',
     text: commitStatement,
     values: parametersOf(records),
   })

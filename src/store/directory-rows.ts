@@ -1,6 +1,8 @@
 import type pg from 'pg'
 
+import type { Direction } from '../numbering/direction.js'
 import type { NumberClass } from '../numbering/number-class.js'
+import { selectGateways, type GatewayOrder, type GatewayRow } from './gateways.js'
 
 /** Rows of the tables of the same names. */
 export interface DirectoryRows {
@@ -23,6 +25,11 @@ export interface DirectoryRows {
     max_call_seconds: number
     ring_seconds: number
     emergency_numbers: string[]
+    record_directions: Direction[]
+    hold_music: string | null
+    gateway_order: GatewayOrder
+    caller_id_number: string | null
+    caller_id_name: string | null
   }[]
   readonly extensions: readonly {
     tenant_id: string
@@ -32,15 +39,7 @@ export interface DirectoryRows {
     toll_allow: NumberClass[] | null
   }[]
   readonly accounts: readonly { code: string; tenant_id: string; extension: string | null }[]
-  readonly numbers: readonly { number: string; tenant_id: string; extension: string | null }[]
-  readonly gateways: readonly {
-    tenant_id: string
-    id: number
-    name: string
-    prefix: string
-    priority: number
-    carrier_cost_per_minute: string | null
-  }[]
+  readonly gateways: readonly GatewayRow[]
   readonly blocked: readonly { tenant_id: string; prefix: string }[]
 }
 
@@ -48,7 +47,6 @@ export const noRows: DirectoryRows = {
   tenants: [],
   extensions: [],
   accounts: [],
-  numbers: [],
   gateways: [],
   blocked: [],
 }
@@ -60,7 +58,8 @@ export async function readDirectory(client: pg.ClientBase): Promise<DirectoryRow
   return {
     tenants: await read<'tenants'>(
       `SELECT id, name, country, currency, domain, deck_id, inbound_deck_id, allows_unrated, local_prefixes, time_zone,
-        daily_spend_cap, maximum_call_cost, billing, max_calls, max_calls_per_second, max_call_seconds, ring_seconds, emergency_numbers
+        daily_spend_cap, maximum_call_cost, billing, max_calls, max_calls_per_second, max_call_seconds, ring_seconds, emergency_numbers, record_directions, hold_music,
+        gateway_order, caller_id_number, caller_id_name
       FROM tenants`,
     ),
     extensions: await read<'extensions'>(
@@ -68,10 +67,7 @@ export async function readDirectory(client: pg.ClientBase): Promise<DirectoryRow
       FROM extensions`,
     ),
     accounts: await read<'accounts'>('SELECT code, tenant_id, extension FROM accounts'),
-    numbers: await read<'numbers'>('SELECT number, tenant_id, extension FROM numbers'),
-    gateways: await read<'gateways'>(
-      `SELECT tenant_id, id, name, prefix, priority, carrier_cost_per_minute FROM gateways ORDER BY priority, id`,
-    ),
+    gateways: await read<'gateways'>(selectGateways),
     blocked: await read<'blocked'>('SELECT tenant_id, prefix FROM blocked_destinations'),
   }
 }

@@ -1,8 +1,12 @@
 import { parseMoney, type Money } from '../billing/money.js'
 import { PrefixTable } from '../billing/prefix-table.js'
 import type { Country } from '../numbering/normal-form.js'
+import type { Direction } from '../numbering/direction.js'
 import type { NumberClass } from '../numbering/number-class.js'
 import type { DirectoryRows } from './directory-rows.js'
+import { gatewayTable, type Gateway, type GatewayOrder } from './gateways.js'
+
+export type { Gateway } from './gateways.js'
 
 export interface Tenant {
   readonly id: string
@@ -29,6 +33,13 @@ export interface Tenant {
   /** Calls at once, and that begin in a second, over all nodes; without it, as many as there are. */
   readonly maxCalls?: number
   readonly maxCallsPerSecond?: number
+  /** Its calls that are recorded, unless their route wants otherwise. */
+  readonly recordDirections: ReadonlySet<Direction>
+  /** What who is put on hold hears; without it, what the switch has for that. */
+  readonly holdMusic?: string
+  /** Presented over gateways that present the tenant. */
+  readonly callerIdNumber?: string
+  readonly callerIdName?: string
 }
 
 export interface Extension {
@@ -36,17 +47,6 @@ export interface Extension {
   readonly displayName?: string
   /** What it may call; without it, everything. */
   readonly tollAllow?: ReadonlySet<NumberClass>
-}
-
-export interface Gateway {
-  readonly id: number
-  /** As the switch knows it. */
-  readonly name: string
-  /** Normal form; empty: every number. */
-  readonly prefix: string
-  /** Lowest first. */
-  readonly priority: number
-  readonly carrierCostPerMinute?: Money
 }
 
 /** Whose a call is; the extension is not known when only the tenant was named. */
@@ -62,6 +62,7 @@ interface TenantEntry {
   readonly deckId: string | undefined
   readonly inboundDeckId: string | undefined
   readonly extensions: Map<string, Extension>
+  readonly gatewayOrder: GatewayOrder
   gateways: PrefixTable<readonly Gateway[]>
   blocked: PrefixTable<true>
 }
@@ -73,7 +74,6 @@ const nothingBlocked = new PrefixTable<true>([])
 export class Directory {
   readonly #tenants = new Map<string, TenantEntry>()
   readonly #accounts = new Map<string, Owner>()
-  readonly #numbers = new Map<string, Owner>()
   readonly #byAuthUser = new Map<string, ExtensionOwner[]>()
   readonly #byExtension = new Map<string, ExtensionOwner[]>()
 
@@ -89,12 +89,9 @@ export class Directory {
       addTo(this.#byExtension, number, owner)
     }
     for (const row of rows.accounts) this.#setOwner(this.#accounts, row.code, row)
-    for (const row of rows.numbers) this.#setOwner(this.#numbers, row.number, row)
     for (const [tenantId, ofTenant] of byTenant(rows.gateways)) {
       const entry = this.#tenants.get(tenantId)
-      const byPrefix = new Map<string, Gateway[]>()
-      for (const row of ofTenant) addTo(byPrefix, row.prefix, gatewayOf(row))
-      if (entry) entry.gateways = new PrefixTable(byPrefix)
+      if (entry) entry.gateways = gatewayTable(ofTenant, entry.gatewayOrder)
     }
     for (const [tenantId, ofTenant] of byTenant(rows.blocked)) {
       const entry = this.#tenants.get(tenantId)
@@ -145,10 +142,6 @@ export class Directory {
     return theOne(this.#byExtension.get(number), domain)
   }
 
-  byDid(number: string): Owner | undefined {
-    return this.#numbers.get(number)
-  }
-
   extension(tenantId: string, number: string): Extension | undefined {
     return this.#tenants.get(tenantId)?.extensions.get(number)
   }
@@ -177,8 +170,12 @@ function tenantEntry(row: DirectoryRows['tenants'][number]): TenantEntry {
     timeZone: row.time_zone,
     allowsUnrated: row.allows_unrated,
     billing: row.billing,
+    recordDirections: new Set(row.record_directions),
+    ...(row.hold_music !== null && { holdMusic: row.hold_music }),
     ...(row.max_calls !== null && { maxCalls: row.max_calls }),
     ...(row.max_calls_per_second !== null && { maxCallsPerSecond: row.max_calls_per_second }),
+    ...(row.caller_id_number !== null && { callerIdNumber: row.caller_id_number }),
+    ...(row.caller_id_name !== null && { callerIdName: row.caller_id_name }),
     ...(row.daily_spend_cap !== null && { dailySpendCap: parseMoney(row.daily_spend_cap) }),
     ...(row.maximum_call_cost !== null && { maximumCallCost: parseMoney(row.maximum_call_cost) }),
   }
@@ -187,6 +184,7 @@ function tenantEntry(row: DirectoryRows['tenants'][number]): TenantEntry {
     deckId: row.deck_id ?? undefined,
     inboundDeckId: row.inbound_deck_id ?? undefined,
     extensions: new Map(),
+    gatewayOrder: row.gateway_order,
     gateways: noGateways,
     blocked: nothingBlocked,
   }
@@ -199,12 +197,6 @@ function extensionOf(row: DirectoryRows['extensions'][number]): Extension {
     ...(displayName !== null && { displayName }),
     ...(tollAllow !== null && { tollAllow: new Set(tollAllow) }),
   }
-}
-
-function gatewayOf(row: DirectoryRows['gateways'][number]): Gateway {
-  const { id, name, prefix, priority, carrier_cost_per_minute: carrierCost } = row
-  const gateway = { id, name, prefix, priority }
-  return carrierCost === null ? gateway : { ...gateway, carrierCostPerMinute: parseMoney(carrierCost) }
 }
 
 function byTenant<R extends { readonly tenant_id: string }>(rows: readonly R[]): Map<string, R[]> {

@@ -2,7 +2,7 @@ import type pg from 'pg'
 
 /** What is read again when its version, a row of `catalog_version`, is another one. */
 export interface Part {
-  readonly name: 'directory' | 'rates'
+  readonly name: 'directory' | 'rates' | 'numbers' | 'flows'
   /** That was read last. */
   readonly version: string | undefined
   /** Reads what there is now. */
@@ -37,8 +37,9 @@ export class Follower {
     this.#following = this.#follow()
   }
 
-  /** Something may have changed. */
-  notice(): void {
+  /** @param part that changed; undefined: any may have */
+  notice(part?: string): void {
+    if (part !== undefined && part !== this.#part.name) return
     this.#isNoticed = true
     this.#goOn()
   }

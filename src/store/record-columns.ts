@@ -46,6 +46,7 @@ export const recordColumns: readonly Column<CallRecord>[] = [
   { name: 'codec', type: 'text', value: (r) => r.codec },
   { name: 'mos', type: 'numeric', value: (r) => (r.mos !== null && isMos.test(r.mos) ? r.mos : null) },
   { name: 'recording_path', type: 'text', value: (r) => r.recordingPath },
+  { name: 'recording_url', type: 'text', value: (r) => r.recordingUrl },
   { name: 'carrier_cost', type: 'numeric', value: (r) => r.carrierCost },
   { name: 'variables', type: 'jsonb', value: (r) => jsonText(r.variables) },
 ]

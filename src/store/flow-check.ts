@@ -1,0 +1,79 @@
+import { Compile } from 'typebox/compile'
+
+import type { Hours, PlanEntry } from './flow.js'
+import { hoursSchema, menuSchema, planEntrySchema } from './flow-schemas.js'
+import { ChangeRefused, quoted } from './refusal.js'
+
+const menuValidator = Compile(menuSchema)
+const hoursValidator = Compile(hoursSchema)
+const planEntryValidator = Compile(planEntrySchema)
+
+interface Validator {
+  Check(value: unknown): boolean
+  Errors(value: unknown): { readonly instancePath: string; readonly message: string }[]
+}
+
+function check(validator: Validator, value: unknown): void {
+  if (validator.Check(value)) return
+  const [first] = validator.Errors(value)
+  const field = first?.instancePath.slice(1).replaceAll('/', '.') ?? ''
+  throw new ChangeRefused('invalid', [field, first?.message ?? 'is not valid'].filter(Boolean).join(': '))
+}
+
+/** @param definition without id and version; @throws ChangeRefused `invalid` */
+export function checkMenuShape(definition: unknown): void {
+  check(menuValidator, definition)
+}
+
+/** The same of hours: their dates and their time zone are ones that there are. */
+export function checkHoursShape(definition: Omit<Hours, 'id' | 'version'>): void {
+  check(hoursValidator, definition)
+  const { timeZone, week, holidays } = definition
+  if (timeZone !== undefined && !isTimeZone(timeZone))
+    throw new ChangeRefused('invalid', `timeZone: ${quoted(timeZone)} is not a time zone`)
+  for (const date of Object.keys(holidays))
+    if (!isDate(date)) throw new ChangeRefused('invalid', `holidays: there is no ${date}`)
+  for (const [day, spans] of [...Object.entries(week), ...Object.entries(holidays)])
+    for (const [from, to] of spans)
+      if (from === to)
+        throw new ChangeRefused(
+          'invalid',
+          `${day}: ${from} to ${to} is no time; a whole day is 00:00 to 24:00`,
+        )
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    return Boolean(new Intl.DateTimeFormat('en-US', { timeZone: name }))
+  } catch {
+    return false
+  }
+}
+
+/** @param date `YYYY-MM-DD`, or `MM-DD` of any year */
+function isDate(date: string): boolean {
+  // A leap year has all dates that any has.
+  const text = `${date.length === 5 ? '2000-' : ''}${date}`
+  const time = Date.parse(`${text}T00:00:00Z`)
+  return !Number.isNaN(time) && new Date(time).toISOString().startsWith(text)
+}
+
+/** @throws ChangeRefused `invalid` */
+export function checkPlanEntryShape(entry: Omit<PlanEntry, 'id' | 'tenantId'>): void {
+  check(planEntryValidator, entry)
+  const { kind, number, to } = entry
+  if (kind !== 'range' && to !== undefined)
+    throw new ChangeRefused('invalid', 'to: only a range goes from one number to another')
+  if (kind !== 'prefix' && number === '')
+    throw new ChangeRefused('invalid', 'number: only a prefix may be empty')
+  if (kind !== 'range') return
+  if (to === undefined) throw new ChangeRefused('invalid', 'to: a range needs its last number')
+  const isRange = isDigits.test(number) && isDigits.test(to) && number.length === to.length && number <= to
+  if (!isRange || number.startsWith('+') !== to.startsWith('+'))
+    throw new ChangeRefused(
+      'invalid',
+      'a range goes from digits to as many digits, up to 32, that do not come before them',
+    )
+}
+
+const isDigits = /^\+?[0-9]{1,32}$/
