@@ -16,9 +16,10 @@ export async function runWithJournal(
   }
   try {
     const dir = journalFolder(configOfSettings().dataDir)
-    const { records, open, documents, aside } = await transfer(dir, file)
+    const { records, open, documents, aside, events } = await transfer(dir, file)
     process.stdout.write(
-      `${verb}: ${records} records, ${open} open calls, ${documents} documents of legs, ${aside} set aside (${dir})\n`,
+      `${verb}: ${records} records, ${open} open calls, ${documents} documents of legs, ${aside} set aside, ` +
+        `${events} events (${dir})\n`,
     )
   } catch (error) {
     process.stderr.write(`${command}: ${(error as Error).message.replace(/\s*\n\s*/g, ' ')}\n`)

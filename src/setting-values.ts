@@ -42,6 +42,17 @@ export function path(text: string): string | undefined {
   return text.includes('\0') ? undefined : text
 }
 
+/** A URL that paths are appended to. */
+export function urlPrefix(text: string): string | undefined {
+  return url('http:', 'https:')(text) !== undefined && !/[?#]/.test(text) ? text : undefined
+}
+
+/** An absolute path whose parts nothing expands, separates or hides. */
+export function recordingFolder(text: string): string | undefined {
+  const isOne = /^(?:\/[A-Za-z0-9_@+=-][A-Za-z0-9_.@+=-]*){1,8}\/?$/.test(text)
+  return isOne && text.length <= 100 ? text : undefined
+}
+
 export function whole(least: number, most: number): (text: string) => number | undefined {
   return (text) => {
     const value = /^\d{1,9}$/.test(text) ? Number(text) : NaN

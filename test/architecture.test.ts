@@ -16,8 +16,9 @@ const mayKnow: Readonly<Record<string, readonly string[]>> = {
   screening: ['numbering'],
   store: ['billing', 'numbering'],
   journal: ['embedded', 'store'],
-  routes: ['channel', 'numbering', 'store'],
-  call: ['esl', 'channel', 'routes', 'numbering', 'screening', 'billing', 'journal', 'store'],
+  events: ['numbering', 'journal', 'store'],
+  routes: ['esl', 'channel', 'numbering', 'store'],
+  call: ['esl', 'channel', 'routes', 'numbering', 'screening', 'billing', 'events', 'journal', 'store'],
   admin: ['screening', 'store', 'billing', 'numbering'],
   switch: ['call'],
 }
@@ -52,7 +53,11 @@ t.test('each room knows only rooms below it', async (t) => {
 
 t.test('a session does not know who watches over the calls that nobody serves', async (t) => {
   for (const file of files.filter((file) => file.startsWith('call/') && !file.startsWith('call/watch/'))) {
-    t.same(imports(file).filter((imported) => imported.startsWith('call/watch/')), [], file)
+    t.same(
+      imports(file).filter((imported) => imported.startsWith('call/watch/')),
+      [],
+      file,
+    )
   }
 })
 

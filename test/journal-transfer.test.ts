@@ -54,26 +54,32 @@ t.test('what a machine had goes to another one, while both servers run', async (
   await Promise.all(
     ['caller', 'called'].map((leg) => journal.keepDocument('talking', leg, `\u2028<${leg}/>\n`)),
   )
+  for (const text of ['it rings', 'É\u2028"\n']) journal.events.add(text)
+  await journal.append(unansweredCall({ callUuid: 'quick' }), ['it is over'])
 
   t.same(await run('export', here, file), {
     code: 0,
-    output: `exported: 1199 records, 2 open calls, 2 documents of legs, 1 set aside (${journalFolder(here)})\n`,
+    output: `exported: 1200 records, 2 open calls, 2 documents of legs, 1 set aside, 3 events (${journalFolder(here)})\n`,
   })
   t.equal((await stat(file)).mode & 0o777, 0o600, 'nobody else can read it')
   t.notMatch(await readdir(here), /partial/)
   const lines = (await readFile(file, 'utf8')).trimEnd().split('\n')
-  t.equal(lines.length, 1 + 1_204 + 1)
-  t.match(JSON.parse(lines[0]!), { kind: 'header', format: 'linger-journal', v: 2 })
-  t.match(JSON.parse(lines.at(-1)!), { kind: 'end', entries: 1_204, sha256: /^[0-9a-f]{64}$/ })
+  t.equal(lines.length, 1 + 1_208 + 1)
+  t.match(JSON.parse(lines[0]!), { kind: 'header', format: 'linger-journal', v: 3 })
+  t.match(JSON.parse(lines.at(-1)!), { kind: 'end', entries: 1_208, sha256: /^[0-9a-f]{64}$/ })
 
   const heir = await testJournal(t, journalFolder(there))
   const own = unansweredCall()
   await Promise.all([heir.append(own), heir.openCall('over', {})])
   await heir.append(unansweredCall({ callUuid: 'over' }))
-  const imported = `imported: 1199 records, 2 open calls, 2 documents of legs, 1 set aside (${journalFolder(there)})\n`
+  const imported = `imported: 1200 records, 2 open calls, 2 documents of legs, 1 set aside, 3 events (${journalFolder(there)})\n`
   t.same(await run('import', there, file), { code: 0, output: imported })
   t.same(await run('import', there, file), { code: 0, output: imported })
-  t.equal(heir.pending, 1_199 + 2, 'a second time nothing is added')
+  t.equal(heir.pending, 1_200 + 2, 'a second time nothing is added')
+  t.same(
+    heir.events.read(10).map(({ text }) => text),
+    ['it rings', 'É\u2028"\n', 'it is over'],
+  )
   const uuids = new Set(records(heir).map(({ callUuid }) => callUuid))
   t.ok(calls.slice(1).every(({ callUuid }) => uuids.has(callUuid)))
   t.match(heir.readAside(10), [{ reason: 'it is poison', entry: poison!.text }])
@@ -180,9 +186,9 @@ t.test('a journal and an export of a release that kept no documents are read', a
   const file = join(here, 'journal.ndjson')
   t.same(await run('export', here, file), {
     code: 0,
-    output: `exported: 1 records, 0 open calls, 0 documents of legs, 0 set aside (${dir})\n`,
+    output: `exported: 1 records, 0 open calls, 0 documents of legs, 0 set aside, 0 events (${dir})\n`,
   })
-  const lines = (await readFile(file, 'utf8')).replace('"v":2', '"v":1').split('\n').slice(0, 2)
+  const lines = (await readFile(file, 'utf8')).replace('"v":3', '"v":1').split('\n').slice(0, 2)
   const sha256 = createHash('sha256')
     .update(`${lines.join('\n')}\n`)
     .digest('hex')
@@ -228,8 +234,8 @@ t.test('a file that is not whole changes nothing', async (t) => {
     'another digit': [text.replace(/billedMs\\":6/, 'billedMs\\":7'), /its checksum is wrong/],
     'something behind it': [`${text}{"kind":"records","key":"a","entry":"{}"}\n`, /goes on behind its end/],
     'a newer version': [
-      text.replace('"v":2', '"v":3').replace('"kind":"records"', '"kind":"letters"'),
-      /is of version 3, which this release does not know/,
+      text.replace('"v":3', '"v":4').replace('"kind":"records"', '"kind":"letters"'),
+      /is of version 4, which this release does not know/,
     ],
     'something else': ['hello\n', /is no export of a journal/],
     nothing: ['', /is no export of a journal/],

@@ -12,7 +12,7 @@ import { dirname, join } from 'node:path'
 
 import { ABORT, IF_EXISTS, open, type Database, type RangeOptions, type RootDatabase } from 'lmdb'
 
-const shelves = ['records', 'open', 'documents', 'aside', 'meta'] as const
+const shelves = ['records', 'open', 'documents', 'aside', 'events', 'meta'] as const
 export type Shelf = (typeof shelves)[number]
 
 export interface Item {
@@ -123,11 +123,12 @@ export class Environment {
     }
   }
 
-  /** In the order of their keys, those that come after `after`, all or as many as `limit` says. */
-  read(on: Shelf, limit?: number, after?: string): Item[] {
+  /** In the order of their keys, those between `after` and `before`, all or as many as `limit` says. */
+  read(on: Shelf, limit?: number, after?: string, before?: string): Item[] {
     const range = {
       ...(limit !== undefined && { limit }),
       ...(after !== undefined && { start: after, exclusiveStart: true }),
+      ...(before !== undefined && { end: before }),
     }
     return this.#items(on, range)
   }
@@ -161,8 +162,18 @@ export class Environment {
     return undefined
   }
 
+  firstKeys(on: Shelf, limit: number): string[] {
+    return [...this.#shelf(on).getKeys({ limit })]
+  }
+
   count(on: Shelf): number {
     return (this.#shelf(on).getStats() as { entryCount: number }).entryCount
+  }
+
+  /** What of the file it takes. */
+  bytes(on: Shelf): number {
+    const stats = this.#shelf(on).getStats() as Stats
+    return pagesOf(stats) * stats.pageSize
   }
 
   /**

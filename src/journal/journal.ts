@@ -7,6 +7,8 @@ import { DocumentIndex } from './document-index.js'
 import * as entries from './entry.js'
 import type { Change, Environment, Item } from './environment.js'
 import { JournalError } from './errors.js'
+import { EventShelf } from './event-shelf.js'
+import { GiveWay } from './give-way.js'
 import { hold, letGo } from './holder.js'
 import { Writer } from './writer.js'
 
@@ -23,6 +25,8 @@ export interface JournalOptions {
   readonly reserveBytes?: number
   /** A write that takes longer counts as a disk that does not work, in ms. Default 10,000. */
   readonly stallMs?: number
+  /** What of the disk events may take while RabbitMQ is away. Default 8 GiB, some ten million. */
+  readonly maxEventBytes?: number
 }
 
 /** Where the journal of a server is. */
@@ -41,15 +45,19 @@ export class Journal {
   readonly #log: BaseLogger
   readonly #keys: entries.KeySequence
   readonly #documents = new DocumentIndex()
+  readonly events: EventShelf
   readonly #listeners = new Set<() => void>()
   #closing: Promise<void> | undefined
 
-  private constructor(env: Environment, { log, reserveBytes = 2 ** 24, stallMs = 10_000 }: JournalOptions) {
+  private constructor(env: Environment, options: JournalOptions) {
+    const { log, reserveBytes = 2 ** 24, stallMs = 10_000, maxEventBytes = 2 ** 33 } = options
+    const giveWay = new GiveWay(env, log, maxEventBytes)
     this.#env = env
-    this.#writer = new Writer(env, { log, reserveBytes, stallMs })
+    this.#writer = new Writer(env, { log, reserveBytes, stallMs, giveWay })
     this.#log = log
-    const newest = [env.lastKey('records'), env.lastKey('aside')].map((key) => key ?? '').sort()
+    const newest = (['records', 'aside', 'events'] as const).map((shelf) => env.lastKey(shelf) ?? '').sort()
     this.#keys = new entries.KeySequence(newest.at(-1))
+    this.events = new EventShelf({ env, writer: this.#writer, keys: this.#keys, giveWay })
     for (const key of env.keys('documents')) this.#documents.add(entries.callOfDocument(key), key)
   }
 
@@ -65,13 +73,13 @@ export class Journal {
   }
 
   /**
-   * Resolves when the record is on the disk; its call is no longer open then, and what was told of its legs is
-   * forgotten. Waits for a disk that is full.
+   * Resolves when the record is on the disk, and with it what is to be published of the call's end; the call is no
+   * longer open then, and what was told of its legs is forgotten. Waits for a disk that is full.
    *
    * @throws JournalError `full`, for a call that was refused before it was opened: the space is kept for others;
    *   `closed`. Either way the caller still holds the record.
    */
-  async append(record: CallRecord): Promise<void> {
+  async append(record: CallRecord, events: readonly string[] = []): Promise<void> {
     const openKey = entries.openKey(record.callUuid)
     // One that was opened counts as any other: something may be reserved for it, which its record releases.
     const isRefusal =
@@ -82,11 +90,14 @@ export class Journal {
     ]
     const documents = this.#documents.take(openKey)
     for (const key of documents) changes.push({ on: 'documents', key })
+    const published = this.events.changesFor(events)
     try {
-      await this.#writer.write(isRefusal ? 'refusal' : 'record', changes)
+      await this.#writer.write(isRefusal ? 'refusal' : 'record', [...changes, ...published])
     } catch (error) {
       this.#documents.add(openKey, ...documents)
       throw error
+    } finally {
+      if (published.length > 0) this.events.settled(published)
     }
     this.#tell()
   }
@@ -260,6 +271,7 @@ export class Journal {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       await this.#writer.close()
+      this.events.close()
       // Of no weight if it fails: the next process sees that this one is gone.
       await this.#env.write([letGo]).catch(() => undefined)
       await this.#env.close()

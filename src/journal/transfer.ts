@@ -13,21 +13,23 @@ export interface Transferred {
   open: number
   documents: number
   aside: number
+  events: number
 }
 
-const kinds = ['open', 'documents', 'records', 'aside'] as const
+const kinds = ['open', 'documents', 'records', 'aside', 'events'] as const
 type Kind = (typeof kinds)[number]
 
 /**
  * The order in which the shelves are read: what moves on meanwhile is then seen twice rather than not at all. A call
- * that ends goes from the first two to the records; a record is set aside or comes back from there.
+ * that ends goes from the first two to the records; a record is set aside or comes back from there. Events last: that of
+ * a call's end comes with its record.
  */
-const passes: readonly Kind[] = ['open', 'documents', 'aside', 'records', 'aside']
+const passes: readonly Kind[] = ['open', 'documents', 'aside', 'records', 'aside', 'events']
 
 const format = 'linger-journal'
-/** Since 2 there are documents. */
-const version = 2
-const readableVersions: readonly number[] = [1, version]
+/** Since 2 there are documents, since 3 events. */
+const version = 3
+const readableVersions: readonly number[] = [1, 2, version]
 const batch = 500
 
 type Line =
@@ -65,7 +67,7 @@ export async function exportJournal(dir: string, file: string): Promise<Transfer
 
 async function writeAll(env: Environment, handle: FileHandle): Promise<Transferred> {
   const hash = createHash('sha256')
-  const counts: Transferred = { records: 0, open: 0, documents: 0, aside: 0 }
+  const counts: Transferred = { records: 0, open: 0, documents: 0, aside: 0, events: 0 }
   const write = async (lines: readonly Line[]): Promise<void> => {
     const text = lines.map((line) => JSON.stringify(line) + '\n').join('')
     hash.update(text)
@@ -98,7 +100,7 @@ async function syncFolder(path: string): Promise<void> {
 /**
  * Puts what another journal held into this one, whether a server has it open or not: it is delivered like its
  * own. Nothing changes unless the whole file is sound, and a second time changes nothing that counts: what
- * PostgreSQL has is known there.
+ * PostgreSQL has is known there, and an event that is published again has the same id.
  *
  * @throws JournalError `unreadable`, in one line
  */
@@ -106,7 +108,7 @@ export async function importJournal(dir: string, file: string): Promise<Transfer
   await check(file)
   const env = Environment.open(dir)
   try {
-    const counts: Transferred = { records: 0, open: 0, documents: 0, aside: 0 }
+    const counts: Transferred = { records: 0, open: 0, documents: 0, aside: 0, events: 0 }
     let changes: Change[] = []
     const write = async (): Promise<void> => {
       if (changes.length > 0) await env.write(changes)

@@ -2,19 +2,22 @@ import type { BaseLogger } from 'pino'
 
 import type { Change, Environment } from './environment.js'
 import { JournalError } from './errors.js'
+import type { GiveWay } from './give-way.js'
 
 export interface WriterOptions {
   readonly log: BaseLogger
   readonly reserveBytes: number
   readonly stallMs: number
+  /** What goes before anything else is refused. */
+  readonly giveWay: GiveWay
 }
 
 /**
- * What happens to a change when space runs out: what others can keep or do without (`open`), such as a new call, is
- * refused; so is the record of a call that was refused itself (`refusal`), when half of what is set aside is used;
+ * What happens to a change when space runs out, and what could give way has: what others can keep or do without
+ * (`open`), such as a new call, is refused; so is an `event`; so is the record of a call that was refused itself (`refusal`), when half of what is set aside is used;
  * any other `record` waits for space, and a `removal`, which makes space, is given the last of it.
  */
-export type TaskKind = 'record' | 'refusal' | 'open' | 'removal'
+export type TaskKind = 'record' | 'refusal' | 'open' | 'event' | 'removal'
 
 interface Task {
   readonly kind: TaskKind
@@ -24,6 +27,8 @@ interface Task {
 }
 
 const checkMs = 1_000
+/** How long what nobody waits for may wait for others to be written with. */
+const soonMs = 20
 /** A transaction. */
 const maxChanges = 4_000
 /** Bytes of the file that a transaction may take besides its texts, of which half may be wasted: the trees' pages. */
@@ -43,10 +48,15 @@ export class Writer {
   readonly #options: WriterOptions
   readonly #timer: NodeJS.Timeout
   #queue: Task[] = []
+  /** What nobody waits for. */
+  #later: Task[] = []
+  #laterTimer: NodeJS.Timeout | undefined
   #worker: Promise<void> | undefined
   #writingSince: number | undefined
   /** Bytes that may have been used since the room was measured. */
   #usedSince = Infinity
+  /** Less is set aside than should be, and there is what can give way. */
+  #isTight = false
   /** Why less is set aside than should be. */
   #shortage: string | undefined
   /** Why the last transaction failed. */
@@ -62,7 +72,7 @@ export class Writer {
     this.#timer = setInterval(() => {
       this.#refuse()
       this.#report()
-      if (this.#queue.length > 0 || this.trouble !== undefined) void this.#run()
+      if (this.#queue.length > 0 || this.trouble !== undefined || this.#isTight) void this.#run()
     }, checkMs).unref()
   }
 
@@ -79,22 +89,46 @@ export class Writer {
    * @throws JournalError `full`, of what may be refused; `closed`
    */
   write(kind: TaskKind, changes: readonly Change[]): Promise<void> {
+    return this.#ask(kind, changes, (task) => {
+      this.#queue.push(task)
+      // After a failure it is time to try again when the timer says so.
+      if (this.#failure === undefined) void this.#run()
+    })
+  }
+
+  /** As `write`, for what nobody waits for: it does not make the disk flush once more than others do. */
+  soon(kind: TaskKind, changes: readonly Change[]): Promise<void> {
+    return this.#ask(kind, changes, (task) => {
+      this.#later.push(task)
+      this.#laterTimer ??= setTimeout(() => {
+        this.#takeLater()
+        if (this.#failure === undefined) void this.#run()
+      }, soonMs)
+    })
+  }
+
+  #ask(kind: TaskKind, changes: readonly Change[], put: (task: Task) => void): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#isClosed) {
         reject(closed())
         return
       }
-      this.#queue.push({ kind, changes, resolve, reject })
-      // After a failure it is time to try again when the timer says so.
-      if (this.#failure === undefined) void this.#run()
+      put({ kind, changes, resolve, reject })
       this.#refuse()
     })
+  }
+
+  #takeLater(): void {
+    clearTimeout(this.#laterTimer)
+    this.#laterTimer = undefined
+    this.#queue.push(...this.#later.splice(0))
   }
 
   /** Writes what the disk still takes; the rest rejects. */
   async close(): Promise<void> {
     this.#isClosed = true
     clearInterval(this.#timer)
+    this.#takeLater()
     await this.#run()
     for (const task of this.#queue.splice(0)) task.reject(closed())
   }
@@ -109,11 +143,13 @@ export class Writer {
     await Promise.resolve()
     let most = maxChanges
     while (most > 0) {
+      if (this.#queue.length > 0) this.#takeLater()
       this.#secureRoom()
       this.#refuse()
+      const given = most === maxChanges ? this.#options.giveWay.changes(this.#isTight) : []
       const group = this.#nextGroup(most)
-      if (group.length === 0 && this.#failure === undefined) break
-      const changes = group.flatMap((task) => task.changes)
+      if (group.length + given.length === 0 && this.#failure === undefined) break
+      const changes = [...given, ...group.flatMap((task) => task.changes)]
       for (const { text = '' } of changes) this.#usedSince += 2 * text.length
       this.#usedSince += transactionBytes
       this.#writingSince = performance.now()
@@ -121,10 +157,12 @@ export class Writer {
         await this.#env.write(changes.length > 0 ? changes : [{ on: 'meta', key: 'probe', text: '' }])
         this.#failure = undefined
         most = maxChanges
+        this.#options.giveWay.lost(given.length)
+        if (given.length > 0) this.#usedSince = Infinity
         for (const task of group) task.resolve()
       } catch (error) {
         // A smaller transaction needs less room.
-        most = group.length > 1 ? Math.floor(Math.min(most, changes.length) / 4) : 0
+        most = group.length > 1 || given.length > 0 ? Math.floor(Math.min(most, changes.length) / 4) : 0
         if (most > 0) this.#queue.unshift(...group)
         else {
           // The others first, next time: it may be too large, and they need not be.
@@ -164,24 +202,29 @@ export class Writer {
     const { trouble } = this
     if (trouble === undefined) return
     const isOnlyShort = trouble === this.#shortage && this.#env.room >= this.#options.reserveBytes * forCalls
-    this.#queue = this.#queue.filter(({ kind, reject }) => {
-      if (kind !== 'open' && (kind !== 'refusal' || isOnlyShort)) return true
+    const mayStay = ({ kind, reject }: Task): boolean => {
+      if (kind === 'record' || kind === 'removal' || (kind === 'refusal' && isOnlyShort)) return true
       reject(new JournalError('full', trouble))
       return false
-    })
+    }
+    this.#queue = this.#queue.filter(mayStay)
+    this.#later = this.#later.filter(mayStay)
   }
 
   #secureRoom(): void {
-    if (this.#shortage === undefined && this.#usedSince < this.#options.reserveBytes * unmeasured) return
+    const isDue = this.#isTight || this.#shortage !== undefined
+    if (!isDue && this.#usedSince < this.#options.reserveBytes * unmeasured) return
     this.#usedSince = 0
     // Somewhat more before it counts as enough again: calls are not let in one by one.
     const wanted = this.#options.reserveBytes * (this.#shortage === undefined ? 1 : 1.25)
+    this.#isTight = false
     try {
       while (this.#env.room < wanted) this.#env.setAside()
       this.#shortage = undefined
     } catch (error) {
       // A part of it may have been possible.
       if (this.#env.room >= wanted) this.#shortage = undefined
+      else if (this.#options.giveWay.canGive) this.#isTight = true
       else this.#shortage = `no space is left for the journal: ${reasonOf(error)}`
     }
   }
