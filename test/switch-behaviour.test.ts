@@ -229,7 +229,7 @@ t.test(
 
 t.test('a dial string is read as FreeSWITCH reads it', (t) => {
   const plan = parseDialString(
-    "{originate_timeout=20,absolute=yes}[execute_on_answer='sched_hangup +2 A,B']sofia/gateway/c1/84|user/1001@d.org,[x=1]user/1002@d.org",
+    "{originate_timeout=20,absolute='a,b'}[execute_on_answer='sched_hangup +2 A',y='c,d',z=^^:e:f]sofia/gateway/c1/84|user/1001@d.org,[x=1]user/1002@d.org",
   )
   const shown = plan.groups.map((group) =>
     group.map(({ dialString, number, gateway, variables }) => ({
@@ -239,14 +239,15 @@ t.test('a dial string is read as FreeSWITCH reads it', (t) => {
       variables: Object.fromEntries(variables),
     })),
   )
-  const global = { originate_timeout: '20', absolute: 'yes' }
+  const global = { originate_timeout: '20', absolute: 'a,b' }
+  // The quotes in brackets are gone when their commas are looked at.
   t.same(shown, [
     [
       {
         dialString: 'sofia/gateway/c1/84',
         number: '84',
         gateway: 'c1',
-        variables: { ...global, execute_on_answer: 'sched_hangup +2 A,B' },
+        variables: { execute_on_answer: 'sched_hangup +2 A', y: 'c', z: '^^:e:f', ...global },
       },
     ],
     [

@@ -3,6 +3,7 @@ import { showChannels } from './channel-list.js'
 import type { CallClock } from './clock.js'
 import { finishRecording, startRecording } from './media.js'
 import type { Leg } from './legs.js'
+import { sayString } from './say.js'
 import { scheduledTime } from './scheduler.js'
 import type { SimulatedSwitch } from './switch.js'
 import { templates } from './templates.js'
@@ -35,6 +36,7 @@ const commands: ReadonlyMap<string, ApiCommand> = new Map<string, ApiCommand>([
   ['sched_del', ({ sw }, [name = '']) => `+OK Deleted: ${sw.scheduler.remove(name)}\n`],
   ['sched_hangup', scheduleHangup],
   ['originate', originate],
+  ['say_string', sayString],
   ['show', show],
   ['uuid_exists', ({ sw }, [uuid = '']) => String(sw.legs.has(uuid))],
   [
@@ -46,6 +48,13 @@ const commands: ReadonlyMap<string, ApiCommand> = new Map<string, ApiCommand>([
   ],
   ['uuid_broadcast', ofLeg(broadcast)],
   ['uuid_dump', ofLeg(dump)],
+  [
+    'uuid_flush_dtmf',
+    ofLeg(({ session }) => {
+      if (session !== undefined) session.pendingDigits = ''
+      return '+OK\n'
+    }),
+  ],
   ['uuid_getvar', ofLeg((leg, [name = '']) => leg.variable(name) ?? '_undef_')],
   [
     'uuid_kill',
@@ -132,10 +141,8 @@ function show({ sw }: ApiContext, [what, ...format]: readonly string[]): string 
 /** A recording of a relative path is not found again when it is to be stopped (recording `while-bridged`). */
 function record({ session }: Leg, [action = '', path = '']: readonly string[]): string {
   if (session === undefined) return '-ERR Cannot record session!\n'
-  if (action === 'start') {
-    startRecording(session, path)
-    return '+OK Success\n'
-  }
+  if (action === 'start')
+    return startRecording(session, path) ? '+OK Success\n' : '-ERR Cannot record session!\n'
   const isRunning = session.recording?.path === path && path.startsWith('/')
   if (action !== 'stop' || !isRunning) return '-ERR Cannot stop record session!\n'
   finishRecording(session)

@@ -3,7 +3,7 @@ import { bridge } from './bridge.js'
 import { causeNamed, refusalOf } from './causes.js'
 import { connectSocket } from './dialplan.js'
 import { playAndGetDigits } from './digits.js'
-import { answerChannel, finishRecording, play, startRecording } from './media.js'
+import { answerChannel, finishRecording, play, playback, startRecording } from './media.js'
 import { joinQueue } from './queue.js'
 import { scheduledTime } from './scheduler.js'
 import type { Session } from './session.js'
@@ -23,9 +23,9 @@ export const applications: ReadonlyMap<string, Application> = new Map<string, Ap
   ['multiset', setVariables],
   ['park', waitForEver],
   ['play_and_get_digits', playAndGetDigits],
-  ['playback', playback],
+  ['playback', playFile],
   ['pre_answer', doNothing],
-  ['record_session', startRecording],
+  ['record_session', recordSession],
   ['respond', respond],
   ['ring_ready', doNothing],
   ['say', say],
@@ -58,9 +58,13 @@ async function sleep(session: Session, ms: string): Promise<void> {
   await session.waitInterruptibly(Number(ms) * 1000)
 }
 
-async function playback(session: Session, source: string): Promise<void> {
-  await play(session, source)
-  session.channel.variables.set('current_application_response', 'FILE PLAYED')
+async function playFile(session: Session, source: string): Promise<void> {
+  session.channel.variables.set('current_application_response', await playback(session, source))
+}
+
+/** A file that cannot be written is the log's affair. */
+function recordSession(session: Session, path: string): void {
+  startRecording(session, path)
 }
 
 async function say(session: Session): Promise<void> {

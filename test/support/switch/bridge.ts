@@ -34,7 +34,8 @@ function continuesOnFail(session: Session, cause: string): boolean {
   return variables.isTrue('continue_on_fail') || causes.includes(cause)
 }
 
-async function talk(session: Session, leg: CalledLeg): Promise<void> {
+/** Until one of them hangs up, or the call goes elsewhere. */
+export async function talk(session: Session, leg: CalledLeg): Promise<void> {
   const ends = [new Header('Bridge-A-Unique-ID', session.uuid), new Header('Bridge-B-Unique-ID', leg.uuid)]
   session.fire('CHANNEL_BRIDGE', { before: ends })
   const { variables } = session.channel
@@ -125,7 +126,7 @@ function referByCaller(session: Session, leg: CalledLeg, to: string): void {
     endpoint_disposition: 'BLIND_TRANSFER',
   })
   const target = { destination: to, context: session.channel.profile.fields.context }
-  session.call.goOnAs(transferredChannel(session, leg, target), target)
+  leg.becomes(session.call.goOnAs(transferredChannel(session, leg, target), target))
   session.clock.after(frameMs, 'follow', () => {
     leg.leave()
   })

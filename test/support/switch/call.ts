@@ -10,6 +10,7 @@ import type { CalledLeg } from './called-leg.js'
 import type { LegOutcome } from './legs.js'
 import type { Listener } from './listener.js'
 import type { HangupParty, TransferTarget } from './messages.js'
+import type { QueueScript } from './queue.js'
 import { Session } from './session.js'
 import type { SimulatedSwitch } from './switch.js'
 
@@ -37,8 +38,16 @@ export interface CallOptions {
   readonly farEnd?: FarEndChoice
   /** BYE, or CANCEL before an answer, so long after the call began. */
   readonly callerHangsUpAfterMs?: number
-  /** What the caller types: one entry for each time that digits are asked for. */
+  /** What the caller types: one entry for each time that digits are asked for, empty for nothing. */
   readonly digits?: readonly string[]
+  /** What the caller types so long after the call began, whether or not anybody asks. */
+  readonly dials?: readonly { readonly afterMs: number; readonly digits: string }[]
+  /** Sounds that are not there. */
+  readonly missingSounds?: readonly string[]
+  /** No file can be written. */
+  readonly cannotRecord?: boolean
+  /** What becomes of the caller in a queue. Nobody comes, unless told. */
+  readonly queue?: QueueScript
   /** How long any file plays. Default 1000. */
   readonly promptMs?: number
   /** How long mod_json_cdr holds CHANNEL_HANGUP_COMPLETE back. */
@@ -67,6 +76,8 @@ export interface CallOutcome {
   readonly connections: readonly ConnectionOutcome[]
   /** Everything that the server wrote with `${` in it: nothing from outside may ever be among it. */
   readonly expansions: readonly string[]
+  /** What was played to the caller, in order, whether or not it was cut short. */
+  readonly heard: readonly string[]
   /** A variable of the channel at its end. */
   variable(name: string): string | undefined
 }
@@ -91,6 +102,7 @@ export class Call {
   readonly session: Session
   readonly listeners: Listener[] = []
   readonly expansions: string[] = []
+  readonly heard: string[] = []
   /** Whether the switch died with it: nothing of it is told any more. */
   isDead = false
   /** Sockets that are being opened. */
@@ -116,6 +128,10 @@ export class Call {
     if (options.callerHangsUpAfterMs !== undefined)
       this.clock.after(options.callerHangsUpAfterMs, 'script', () => {
         this.#callerHangsUp()
+      })
+    for (const { afterMs, digits } of options.dials ?? [])
+      this.clock.after(afterMs, 'script', () => {
+        this.session.receiveDigits(digits)
       })
     this.hungUp = this.session.run(this.#actions())
     this.ended = this.#end()
@@ -157,6 +173,12 @@ export class Call {
   dial(digits: string): void {
     this.clock.sync()
     this.session.receiveDigits(digits)
+  }
+
+  /** The caller's phone holds the call now, or takes it up again. */
+  hold(isHeld: boolean): void {
+    this.clock.sync()
+    this.session.hold(isHeld)
   }
 
   /** Makes the next thing happen on a `manual` clock. @returns false if there is nothing left to happen */
@@ -202,6 +224,10 @@ export class Call {
     return this.options.digits?.[this.#digitsGiven++]
   }
 
+  isMissing(sound: string): boolean {
+    return this.options.missingSounds?.includes(sound) ?? false
+  }
+
   noteText(texts: readonly string[]): void {
     this.expansions.push(...texts.filter((text) => text.includes('${')))
   }
@@ -225,8 +251,10 @@ export class Call {
   }
 
   /** A leg of the call goes on as a channel of its own, and the call ends when that does. */
-  goOnAs(channel: Channel, target: TransferTarget): void {
-    this.#following.push(new Session(this, channel).run(this.actionsFor(target)))
+  goOnAs(channel: Channel, target: TransferTarget): Session {
+    const session = new Session(this, channel)
+    this.#following.push(session.run(this.actionsFor(target)))
+    return session
   }
 
   #actions(): readonly Action[] {
@@ -272,6 +300,7 @@ export class Call {
         received: listener.received,
       })),
       expansions: this.expansions,
+      heard: this.heard,
       variable: (name) => channel.variable(name),
     }
   }

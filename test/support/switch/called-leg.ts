@@ -15,6 +15,7 @@ import { calledDocument } from './cdr-document.js'
 import type { Channel } from './channel.js'
 import type { CallClock, Timer } from './clock.js'
 import type { DialledLeg } from './dial-string.js'
+import type { OwnHeaders } from './events.js'
 import type { FarEnd } from './far-end.js'
 import { setFinalVariables } from './final-variables.js'
 import { Header } from './headers.js'
@@ -41,7 +42,7 @@ export class CalledLeg implements Leg {
   endedAt: number | undefined
   /** Whether it ended because its own party hung up. */
   hasHungUp = false
-  /** Whether it was transferred away and lives on as a channel of its own. */
+  /** Whether it lives on without who dialled it: as a channel of its own, or connected to another leg. */
   hasLeft = false
   /** Whether it was bridged. */
   hasTalked = false
@@ -54,6 +55,10 @@ export class CalledLeg implements Leg {
   readonly #timers: Timer[] = []
   readonly #onChange: (change: 'rings' | 'answers' | 'ends') => void
   #channel: Channel | undefined
+  /** What it is since it was transferred. */
+  #successor: Session | undefined
+  /** The leg that it talks to since somebody connected the two. */
+  #partner: CalledLeg | undefined
   #isDialled = false
   #hasResponded = false
   #onOver: () => void = () => undefined
@@ -86,8 +91,14 @@ export class CalledLeg implements Leg {
     return this.profile.fields.answered > 0
   }
 
+  /** Whether it is there, and with who dialled it. */
   get isUp(): boolean {
     return this.cause === undefined && !this.hasLeft
+  }
+
+  /** The leg that it talks to in its caller's stead. */
+  get partner(): CalledLeg | undefined {
+    return this.#partner
   }
 
   /** Made when somebody wants to see it, which on most switches nobody does. */
@@ -134,7 +145,7 @@ export class CalledLeg implements Leg {
 
   /** Its party hangs up now. */
   hangup(): void {
-    if (!this.isUp) return
+    if (this.cause !== undefined) return
     this.clock.sync()
     this.hasHungUp = true
     this.end('NORMAL_CLEARING')
@@ -142,7 +153,11 @@ export class CalledLeg implements Leg {
 
   /** Ends it once; later ends change nothing. */
   end(cause: string): void {
-    if (!this.isUp) return
+    if (this.#successor !== undefined) {
+      this.#successor.hangup(cause, this.hasHungUp ? 'caller' : 'server')
+      return
+    }
+    if (this.cause !== undefined) return
     this.cause = cause
     this.endedAt = this.clock.now
     for (const timer of this.#timers) timer.cancel()
@@ -152,6 +167,16 @@ export class CalledLeg implements Leg {
     this.#onChange('ends')
     this.profile.update({ hungUp: this.endedAt })
     void this.#report()
+    const partner = this.#partner
+    if (partner === undefined) return
+    this.#partner = undefined
+    partner.clock.sync()
+    partner.end('NORMAL_CLEARING')
+  }
+
+  /** Transferred, it has a dialplan of its own from now on. */
+  becomes(successor: Session): void {
+    this.#successor = successor
   }
 
   /** It goes on as a channel with a dialplan of its own. */
@@ -159,6 +184,18 @@ export class CalledLeg implements Leg {
     this.hasLeft = true
     this.#onChange('ends')
     this.#onOver()
+  }
+
+  /** It talks to another leg from now on, and who dialled it is left alone. */
+  joins(partner: CalledLeg): void {
+    this.#partner = partner
+    this.hasLeft = true
+    this.#onChange('ends')
+  }
+
+  /** Tells an event about it. */
+  fire(name: string, own?: OwnHeaders): void {
+    this.#fire(name, own)
   }
 
   /** It talks to its caller from now on. */
@@ -188,6 +225,7 @@ export class CalledLeg implements Leg {
   outcome(): LegOutcome {
     const { dialString, number, gateway } = this.dialled
     const { fields } = this.profile
+    const after = this.#successor?.channel
     return {
       uuid: this.uuid,
       dialString,
@@ -196,8 +234,8 @@ export class CalledLeg implements Leg {
       callerIdNumber: fields.callerIdNumber,
       dialledAt: fields.created,
       answeredAt: this.isAnswered ? fields.answered : undefined,
-      endedAt: this.endedAt,
-      cause: this.cause,
+      endedAt: after === undefined ? this.endedAt : after.profile.fields.hungUp,
+      cause: after === undefined ? this.cause : after.hangupCause,
       sipStatus: this.refusal?.status,
     }
   }
@@ -259,9 +297,9 @@ export class CalledLeg implements Leg {
     return channel
   }
 
-  #fire(name: string): void {
+  #fire(name: string, own?: OwnHeaders): void {
     const { call, sw } = this.#session
-    sw.deliverOfLeg(call, name, () => sw.events.ofChannel(name, this.channel, this.clock.now))
+    sw.deliverOfLeg(call, name, () => sw.events.ofChannel(name, this.channel, this.clock.now, own))
   }
 
   #after(ms: number, run: () => void): void {

@@ -43,18 +43,18 @@ export function callerDocument(session: Session, { applications }: LegHistory): 
 
 /** Of a leg that was dialled. */
 export function calledDocument(originator: ProfileFields): LegDocument {
-  return ({ profile: { fields } }) => ({
-    callflow: [
-      {
+  return ({ profile, earlierProfiles }) => ({
+    callflow: [...earlierProfiles, profile.fields]
+      .map((fields, index) => ({
         dialplan: 'XML',
-        profile_index: '1',
+        profile_index: (index + 1).toString(),
         caller_profile: {
           ...partyOf(fields),
-          originator: { originator_caller_profiles: [partyOf(originator)] },
+          ...(index === 0 && { originator: { originator_caller_profiles: [partyOf(originator)] } }),
         },
         times: timesOf(fields),
-      },
-    ],
+      }))
+      .reverse(),
   })
 }
 

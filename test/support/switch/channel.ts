@@ -68,8 +68,8 @@ export class Channel {
   readonly earlierProfiles: ProfileFields[] = []
   /** A leg that was dialled has none before its answer. */
   hasCodecs: boolean
-  /** In the words of `call_uuid`. */
-  readonly callUuid: string
+  /** In the words of `call_uuid`; of another one once two legs are connected that were not each other's. */
+  callUuid: string
   readonly #identity: readonly Header[]
   #state: HeaderRun = noHeaders
   #stateKey = ''

@@ -19,11 +19,16 @@ export interface PlannedApplication {
   readonly argument: string
 }
 
-/** Runs a dialplan until it, or somebody else, ends or transfers the call. */
-export async function perform(session: Session, plan: readonly PlannedApplication[]): Promise<void> {
-  for (const { name, argument } of plan) {
-    if (!session.isReady) return
-    await session.execute(name, argument)
+/**
+ * Runs a dialplan until it, or somebody else, ends or transfers the call.
+ *
+ * @param plan what is left of it: what has begun is taken away
+ */
+export async function perform(session: Session, plan: PlannedApplication[]): Promise<void> {
+  while (session.isReady) {
+    const next = plan.shift()
+    if (next === undefined) return
+    await session.execute(next.name, next.argument)
   }
 }
 

@@ -7,10 +7,14 @@ export interface Recording {
   readonly path: string
   /** µs */
   readonly startedAt: number
+  readonly isStereo: boolean
 }
 
 const samplesPerMs = 8
 const wavHeaderBytes = 44
+
+/** What mod_dptools plays one after the other. */
+const fileString = 'file_string://'
 
 /**
  * How long a file or stream plays, ms; undefined for ever.
@@ -42,18 +46,60 @@ export function setPlayed(session: Session, ms: number): void {
   })
 }
 
-/** Plays for its time, unless interrupted or ended by one of `wakes`. */
-export async function play(session: Session, source: string, wakes: readonly Wake[] = []): Promise<void> {
-  const { clock } = session
-  const ms = playedMs(source, session.call.promptMs)
+/**
+ * Plays for its time, unless interrupted or ended by one of `wakes`.
+ * @returns false when it is not there; of several in a `file_string://` those that are not there are passed over
+ */
+export async function play(session: Session, source: string, wakes: readonly Wake[] = []): Promise<boolean> {
+  // Text-to-speech, of which this switch has none, and says so in its log alone.
+  if (source.startsWith('say:')) return true
+  const { clock, call } = session
+  const isList = source.startsWith(fileString)
+  const sounds = (isList ? source.slice(fileString.length).split('!') : [source]).filter(
+    (sound) => !call.isMissing(sound),
+  )
+  if (sounds.length === 0) return false
   const startedAt = clock.now
-  await session.waitInterruptibly(ms === undefined ? undefined : ms * 1000, wakes)
+  for (const sound of sounds) {
+    const ms = playedMs(sound, call.promptMs)
+    call.heard.push(sound)
+    const wake = await session.waitInterruptibly(ms === undefined ? undefined : ms * 1000, wakes)
+    if (wake !== 'time') break
+  }
   setPlayed(session, Math.round((clock.now - startedAt) / 1000))
+  return true
 }
 
-export function startRecording(session: Session, path: string): void {
-  session.recording = { path, startedAt: session.clock.now }
+/** A digit that ends a playback, unless `playback_terminators` names others, or `none`. */
+const playbackTerminator = '*'
+
+/** The application `playback`: it takes the digits that come meanwhile, those that wait first. @returns its response */
+export async function playback(session: Session, source: string): Promise<string> {
+  const { variables } = session.channel
+  const named = variables.get('playback_terminators') ?? playbackTerminator
+  const terminators = named === 'none' ? '' : named === 'any' ? '1234567890*#' : named
+  const waiting = session.pendingDigits
+  session.pendingDigits = ''
+  const { onDigit: outer } = session
+  session.onDigit = (digit) => {
+    if (!terminators.includes(digit)) return
+    variables.set('playback_terminator_used', digit)
+    session.signal('break')
+  }
+  const cutBy = Array.from(waiting).find((digit) => terminators.includes(digit))
+  variables.set('playback_terminator_used', cutBy)
+  const isThere = cutBy !== undefined || (await play(session, source))
+  session.onDigit = outer
+  return isThere ? 'FILE PLAYED' : 'FILE NOT FOUND'
+}
+
+/** @returns false: the file cannot be written */
+export function startRecording(session: Session, path: string): boolean {
+  if (session.call.options.cannotRecord === true) return false
+  const isStereo = session.channel.variables.isTrue('RECORD_STEREO')
+  session.recording = { path, startedAt: session.clock.now, isStereo }
   session.fire('RECORD_START', { before: [new Header('Record-File-Path', path)] })
+  return true
 }
 
 /** At the latest when the call ends. Does nothing if none runs. */
@@ -63,7 +109,7 @@ export function finishRecording(session: Session): void {
   session.recording = undefined
   const ms = Math.round((session.clock.now - recording.startedAt) / 1000)
   session.channel.variables.setAll({
-    record_file_size: (ms * samplesPerMs * 2 + wavHeaderBytes).toString(),
+    record_file_size: (ms * samplesPerMs * (recording.isStereo ? 4 : 2) + wavHeaderBytes).toString(),
     record_samples: (ms * samplesPerMs).toString(),
     record_seconds: Math.floor(ms / 1000).toString(),
     record_ms: ms.toString(),
@@ -81,7 +127,17 @@ export function answerChannel(session: Session, isBridged: boolean): void {
   channel.answer(clock.now)
   channel.addAnswerVariables(isBridged)
   session.fire('CHANNEL_ANSWER')
+  executeOnAnswer(session)
   clock.after(acknowledgeMs, 'follow', () => {
     channel.acknowledge()
   })
+}
+
+/** All variables that begin so, each an application and its argument behind the first blank or colon: recordings alone. */
+function executeOnAnswer(session: Session): void {
+  for (const { name, first = '' } of session.channel.variables) {
+    if (!name.startsWith('variable_execute_on_answer')) continue
+    const [, application, argument = ''] = /^([a-z_]+)[ :](.*)$/.exec(first) ?? []
+    if (application === 'record_session') startRecording(session, argument)
+  }
 }

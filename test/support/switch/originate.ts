@@ -56,14 +56,20 @@ async function dialGroup(session: Session, legs: readonly CalledLeg[], seconds: 
   const timers = legs.flatMap((leg) => callerTimers(session, leg))
   for (const leg of legs) leg.dial()
   // Counted in whole seconds: recorded are 1.64 s for a time-out of 2.
-  const deadline = (Math.floor(clock.now / 1e6) + seconds) * 1e6
+  const begun = Math.floor(clock.now / 1e6)
+  const deadline = (begun + seconds) * 1e6
+  const progressSeconds = Number(legs[0]?.dialled.variables.get('progress_timeout') ?? Infinity)
+  // Later than so many seconds, where the ringing itself may last exactly so many.
+  const silence = (begun + progressSeconds + 1) * 1e6
+  const isSilent = () => legs.every((leg) => leg.profile.fields.progress === 0)
   let cause = ''
   while (cause === '') {
-    const wake = await session.wait(['leg'], { us: deadline })
+    const wake = await session.wait(['leg'], { us: isSilent() ? Math.min(deadline, silence) : deadline })
     const answered = legs.find((leg) => leg.isUp && leg.isAnswered)
     if (!session.isReady) cause = endAll(legs, 'ORIGINATOR_CANCEL')
     else if (answered !== undefined) cause = 'SUCCESS'
-    else if (wake === 'time') cause = endAll(legs, 'NO_ANSWER')
+    else if (wake === 'time' && clock.now >= deadline) cause = endAll(legs, 'NO_ANSWER')
+    else if (wake === 'time' && isSilent()) cause = endAll(legs, 'PROGRESS_TIMEOUT')
     else if (!legs.some((leg) => leg.isUp)) cause = legs.at(-1)?.cause ?? 'NONE'
     if (answered !== undefined) for (const leg of legs) if (leg !== answered) leg.end('LOSE_RACE')
   }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 
 import { applications } from './applications.js'
+import { talk } from './bridge.js'
 import type { Call } from './call.js'
 import type { Channel } from './channel.js'
 import type { CallClock, TimerKind } from './clock.js'
@@ -36,6 +37,8 @@ export class Session implements Leg {
   isParkedForEver = false
   /** Digits received and not yet collected. */
   pendingDigits = ''
+  /** What runs takes each digit at once. */
+  onDigit: ((digit: string) => void) | undefined
   recording: Recording | undefined
   /** The dialplans that it has run, the present one last. */
   readonly plans: (readonly PlannedApplication[])[] = []
@@ -48,6 +51,12 @@ export class Session implements Leg {
   #locks = 0
   #runningApplications = 0
   #transfer: TransferTarget | undefined
+  /** It is on its way to a talk that is no application's. */
+  #joined: CalledLeg | undefined
+  /** It is parked, and hung up after so many ms. */
+  #parked: { readonly ms: number; readonly cause: string } | undefined
+  /** Of the present dialplan. */
+  #left: PlannedApplication[] = []
   #allDigits = ''
   readonly #applications: ExecutedApplication[] = []
 
@@ -70,7 +79,11 @@ export class Session implements Leg {
 
   /** Neither hung up nor on its way to another part of the dialplan. */
   get isReady(): boolean {
-    return !this.channel.isDown && this.#transfer === undefined
+    return !this.channel.isDown && !this.#isLeaving
+  }
+
+  get #isLeaving(): boolean {
+    return [this.#transfer, this.#joined, this.#parked].some((next) => next !== undefined)
   }
 
   /** The one that was begun last, which need not run any more: `show channels` shows it. */
@@ -101,9 +114,18 @@ export class Session implements Leg {
           ],
         })
       this.#allDigits += digits
-      this.pendingDigits += digits
-      this.#thread.wake('digits', 0)
+      for (const digit of digits)
+        if (this.onDigit === undefined) this.pendingDigits += digit
+        else this.onDigit(digit)
+      if (this.pendingDigits !== '') this.#thread.wake('digits', 0)
     })
+  }
+
+  /** The first of those that wait. */
+  takeDigit(): string | undefined {
+    const [digit] = this.pendingDigits
+    this.pendingDigits = this.pendingDigits.slice(1)
+    return digit
   }
 
   /** It has come in. */
@@ -119,8 +141,10 @@ export class Session implements Leg {
 
   async run(actions: readonly Action[]): Promise<void> {
     await this.#follow(actions)
-    while (this.#transfer !== undefined && !this.channel.isDown)
-      await this.#follow(this.#reroute(this.#transfer))
+    while (this.#isLeaving && !this.channel.isDown)
+      if (this.#transfer !== undefined) await this.#follow(this.#reroute(this.#transfer))
+      else if (this.#parked !== undefined) await this.#waitParked(this.#parked)
+      else await this.#talkOn()
     this.hangup('NORMAL_CLEARING', 'switch')
     this.#queue = []
     await endChannel(this, { digits: this.#allDigits, applications: this.#applications })
@@ -129,7 +153,7 @@ export class Session implements Leg {
   /** @returns once one of `wakes`, the time, a hangup or a transfer has come */
   wait(wakes: readonly Wake[], until?: { us: number; kind?: TimerKind }): Promise<Wake> {
     if (this.channel.isDown) return Promise.resolve('hangup')
-    if (this.#transfer !== undefined) return Promise.resolve('transfer')
+    if (this.#isLeaving) return Promise.resolve('transfer')
     this.clock.setTimePassing(this.#runningApplications > 0)
     const waiting = this.#thread.wait([...wakes, 'hangup', 'transfer'], until)
     if (this.#queue.length > 0) this.#wakeForMessage()
@@ -193,6 +217,25 @@ export class Session implements Leg {
       transfer_source: source,
     })
     this.#thread.wake('transfer', frameMs)
+  }
+
+  /** As switch_ivr_uuid_bridge does it: what runs is broken off, and afterwards the dialplan's next action runs. */
+  join(leg: CalledLeg): void {
+    if (!this.isReady) return
+    this.#joined = leg
+    this.#thread.wake('transfer', frameMs)
+  }
+
+  /** `park_timeout`: what runs is broken off, and the channel waits to be hung up. */
+  park(ms: number, cause: string): void {
+    if (!this.isReady) return
+    this.#parked = { ms, cause }
+    this.#thread.wake('transfer', frameMs)
+  }
+
+  /** Its party holds the call, by a re-INVITE, or takes it up again: nothing else happens to it. */
+  hold(isHeld: boolean): void {
+    if (!this.channel.isDown) this.fire(isHeld ? 'CHANNEL_HOLD' : 'CHANNEL_UNHOLD')
   }
 
   async processMessages(): Promise<void> {
@@ -266,7 +309,23 @@ export class Session implements Leg {
   #follow(actions: readonly Action[]): Promise<void> {
     const plan = applicationsOf(actions)
     this.plans.push(plan)
-    return perform(this, plan)
+    this.#left = [...plan]
+    return perform(this, this.#left)
+  }
+
+  async #talkOn(): Promise<void> {
+    const leg = this.#joined
+    this.#joined = undefined
+    if (leg !== undefined) await talk(this, leg)
+    return perform(this, this.#left)
+  }
+
+  async #waitParked({ ms, cause }: { readonly ms: number; readonly cause: string }): Promise<void> {
+    this.#parked = undefined
+    this.fire('CHANNEL_PARK')
+    const us = this.clock.now + ms * 1000
+    while ((await this.wait(['message'], { us })) === 'message') await this.processMessages()
+    if (this.isReady) this.hangup(cause, 'switch')
   }
 
   #reroute(target: TransferTarget): readonly Action[] {

@@ -11,6 +11,7 @@ import { InboundPort, type InboundOptions } from './inbound.js'
 import { JsonCdr, type JsonCdrOptions } from './json-cdr.js'
 import type { Leg } from './legs.js'
 import { noticeStages, type NoticeStage } from './listener.js'
+import { Queues } from './queue.js'
 import { seededRandom } from './random.js'
 import { scheduledTime, Scheduler } from './scheduler.js'
 import type { Session } from './session.js'
@@ -26,6 +27,8 @@ export interface SwitchOptions {
   readonly noticeOrder?: number | 'recorded'
   /** mod_json_cdr. Default: not loaded. */
   readonly jsonCdr?: JsonCdrOptions
+  /** mod_callcenter's queues. Default: each that is asked for. */
+  readonly queues?: readonly string[]
 }
 
 const goodbyeLikelihood = 0.9
@@ -61,6 +64,8 @@ export class SimulatedSwitch {
   readonly openSockets = new Set<EventSocket>()
   readonly ports = new Set<InboundPort>()
   readonly jsonCdr: JsonCdr | undefined
+  /** Who waits for an agent, on all calls. */
+  readonly queues: Queues
   readonly #now: () => number
   readonly #random: (() => number) | undefined
   readonly #calls = new Set<Call>()
@@ -71,8 +76,9 @@ export class SimulatedSwitch {
   #lastSessionId = 0
 
   constructor(options: SwitchOptions = {}) {
-    const { now = Date.now, noticeOrder = 1, jsonCdr } = options
+    const { now = Date.now, noticeOrder = 1, jsonCdr, queues } = options
     this.#now = now
+    this.queues = new Queues(queues)
     this.#random = noticeOrder === 'recorded' ? undefined : seededRandom(noticeOrder)
     this.#startedAt = this.nowUs()
     this.#clock = this.#newClock()
@@ -198,7 +204,8 @@ export class SimulatedSwitch {
     const seconds = Number(time.replace('+', ''))
     const us = time.startsWith('+') ? scheduledTime(clock.now, seconds) : seconds * 1e6
     this.scheduler.add(clock, us, leg.uuid, () => {
-      leg.kill(causeNamed(cause))
+      // A leg that was transferred is another one by now.
+      this.legs.get(leg.uuid)?.kill(causeNamed(cause))
     })
   }
 
@@ -241,6 +248,7 @@ export class SimulatedSwitch {
   #die(): void {
     for (const call of this.#calls) call.destroy()
     this.#calls.clear()
+    this.queues.clear()
     this.legs.clear()
     this.listed.clear()
     this.scheduler = new Scheduler()
