@@ -1,86 +1,94 @@
-import { randomUUID } from 'node:crypto'
 import * as command from '../esl/command.js'
-import type { Command } from '../esl/command.js'
-import type { Connection } from '../esl/connection.js'
-import { CallerGone, UnsafeArgument } from '../esl/errors.js'
-import type { Event } from '../esl/event.js'
 import type { DialString } from '../numbering/dial-string.js'
+import { bridge, type BridgeResult } from './bridge.js'
+import { collect, type Collected, type CollectOptions } from './collect.js'
+import { giveBack, transfer } from './hand-over.js'
+import { Lifetime } from './lifetime.js'
 import type { Prompt } from './prompt.js'
+import { queue, type QueueOptions, type QueueResult } from './queue.js'
+import { record, stopRecording, type RecordingPath, type RecordOptions } from './recording.js'
+import { play, soundOf } from './sounds.js'
+import { multisetArgument, stateVariable, timerSeparator, timersVariable } from './variables.js'
 
-/** Variables of the caller's channel: what its call must remember, whoever serves it. */
-export const stateVariable = 'linger_call'
-export const timersVariable = 'linger_timers'
-/** Between the names in there. */
-export const timerSeparator = '+'
+export { causeIn, type BridgeResult } from './bridge.js'
+export { stateVariable, timersVariable, timerSeparator } from './variables.js'
 
-/** How a bridge ended. */
-export interface BridgeResult {
-  /** The two talked. */
-  readonly isConnected: boolean
-  /** Why it failed (`USER_BUSY`), or why the far end hung up after the talk. */
-  readonly cause: string
-}
-
-interface Running {
-  readonly resolve: (complete: Event) => void
-  readonly reject: (error: Error) => void
+/** Of a caller's leg that costs something from its answer on. */
+export interface TimedAnswer {
+  /** What its call must remember. */
+  readonly state: string
+  /** The name of its hangup timer, and when that fires, in s. */
+  readonly timer: string
+  readonly seconds: number
 }
 
 /**
  * One caller's leg, and what can be done with it. Each verb resolves when FreeSWITCH has done it; when the
  * caller hangs up, every verb that runs, and each later one, rejects with CallerGone.
  */
-export class Channel {
-  readonly uuid: string
-  readonly #connection: Connection
-  readonly #running = new Map<string, Running>()
-  readonly #observe: (event: Event) => void
-  #isUp = true
-  #hasHungUp = false
-  #finalEvent: Event | undefined
-  #onOver: (() => void) | undefined
-  #onHangup: (() => void) | undefined
+export class Channel extends Lifetime {
+  /** What is sent for the channel's thread may be thrown away there. */
+  #isInQueue = false
 
-  /** @param observe sees each event of the call, before the verb that it ends resolves */
-  constructor(connection: Connection, uuid: string, observe: (event: Event) => void) {
-    this.#connection = connection
-    this.uuid = uuid
-    this.#observe = observe
-    connection.onEvent = (event) => {
-      this.#receive(event)
+  /**
+   * Does nothing when it is answered.
+   * @param timed is on the channel before: its state, and when it is hung up, as it costs something
+   */
+  async answer(timed?: TimedAnswer): Promise<void> {
+    if (this.isAnswered && this.isUp) return
+    await this.line.execute('answer', '', timed === undefined ? [] : this.#timed(timed))
+  }
+
+  /**
+   * One after the other, to the end or to the caller's `*`. Digits that are dialled meanwhile are lost.
+   * @returns those that could not be played; of one that is said in several files, when none of them could
+   */
+  play(...prompts: readonly Prompt[]): Promise<Prompt[]> {
+    return play(this.line, prompts)
+  }
+
+  /**
+   * Plays prompts and takes digits, as often as it may be tried.
+   * @param state is on the channel before the caller waits
+   */
+  collect(options: CollectOptions, state?: string): Promise<Collected> {
+    return collect(this.line, options, state)
+  }
+
+  /**
+   * Waits in a queue of mod_callcenter for an agent. When one has talked to the caller, the switch hangs up; who leaves
+   * otherwise is still here. Answers the caller.
+   * @param name `support@default`
+   * @param state is on the channel before the caller waits
+   */
+  async queue(name: string, options: QueueOptions = {}, state?: string): Promise<QueueResult> {
+    this.#isInQueue = true
+    try {
+      return await queue(this.line, name, options, state)
+    } finally {
+      this.#isInQueue = false
     }
-    connection.onDisconnectNotice = (disposition) => {
-      if (disposition === 'linger') this.#hungUp()
-      else this.#lose()
-    }
-    void connection.closed().then(() => {
-      this.#lose('the event socket is closed', { cause: connection.closedBy })
-      this.#onOver?.()
-      this.#onHangup?.()
-    })
-  }
-
-  /** False from the moment when the caller's hangup is known. */
-  get isUp(): boolean {
-    return this.#isUp
-  }
-
-  /** The switch has said that the call is over. False for one whose socket was merely lost. */
-  get hasHungUp(): boolean {
-    return this.#hasHungUp
-  }
-
-  async answer(): Promise<void> {
-    await this.#execute('answer')
-  }
-
-  async play(what: Prompt): Promise<void> {
-    await this.#execute('playback', what)
   }
 
   /** Sets channel variables, by the dialplan's `multiset`: not to be used while the call is bridged. */
   async set(variables: Readonly<Record<string, string>>): Promise<void> {
-    await this.#execute('multiset', multisetArgument(variables))
+    await this.line.execute('multiset', multisetArgument(variables))
+  }
+
+  /** Sets a variable at once, whatever runs; nothing in it is expanded. @param value a single token */
+  async setNow(name: string, value: string): Promise<void> {
+    await this.line.send(this.line.set(name, value))
+  }
+
+  /** Removes a variable, whatever runs. */
+  async unset(name: string): Promise<void> {
+    await this.line.send(this.line.set(name))
+  }
+
+  /** A variable as it is now, whatever runs. Prefer what the events carry. */
+  async variable(name: string): Promise<string | undefined> {
+    const value = await this.line.send(command.api('uuid_getvar', [this.uuid, name]))
+    return value === '_undef_' ? undefined : value
   }
 
   /**
@@ -88,58 +96,80 @@ export class Channel {
    * @param variables of the caller's channel, set on the way (one packet for all of it)
    * @param state is on the channel before anything is dialled
    */
-  async bridge(
+  bridge(
     to: DialString,
     variables: Readonly<Record<string, string>> = {},
     state?: string,
   ): Promise<BridgeResult> {
-    const first: Command[] = []
-    if (state !== undefined) first.push(this.#variable(stateVariable, state))
-    if (Object.keys(variables).length > 0)
-      first.push(command.execute('multiset', multisetArgument(variables)))
-    const complete = await this.#execute('bridge', to, first)
-    const disposition = causeIn(complete, 'variable_originate_disposition')
-    const isConnected = disposition === 'SUCCESS'
-    const hangup =
-      causeIn(complete, 'variable_last_bridge_hangup_cause') ??
-      causeIn(complete, 'variable_bridge_hangup_cause')
-    return {
-      isConnected,
-      cause: isConnected
-        ? (hangup ?? 'NORMAL_CLEARING')
-        : (disposition ?? hangup ?? 'NORMAL_TEMPORARY_FAILURE'),
-    }
+    return bridge(this.line, to, variables, state)
+  }
+
+  /**
+   * Records the call from now on, or from its answer, to its end; where it went is told by RECORD_STOP. Interrupts
+   * nothing: a talk goes on.
+   * @returns false: the switch does not, and the call goes on without. Of a failure at the answer only its log tells.
+   */
+  record(to: RecordingPath, options: RecordOptions = {}): Promise<boolean> {
+    return record(this.line, to, options, this.isAnswered)
+  }
+
+  /** @returns false: it was not recorded there */
+  stopRecording(to: RecordingPath): Promise<boolean> {
+    return stopRecording(this.line, to)
   }
 
   /** What the call must remember on the channel itself; interrupts nothing, and is not expanded (recording while-bridged). */
   async remember(state: string): Promise<void> {
-    await this.#send(this.#variable(stateVariable, state))
+    await this.line.send(this.line.set(stateVariable, state))
   }
 
-  /** Under which names the hangup of the leg that talks may be scheduled. */
-  async rememberTimers(names: readonly string[]): Promise<void> {
-    await this.#send(this.#variable(timersVariable, names.join(timerSeparator)))
+  /** Under which names the hangup of a leg may be scheduled: on the leg itself. */
+  async rememberTimers(legUuid: string, names: readonly string[]): Promise<void> {
+    await this.line.send(command.api('uuid_setvar', [legUuid, timersVariable, names.join(timerSeparator)]))
   }
 
   /** Answers the caller's INVITE with a SIP status, which ends the call. */
   async respond(status: number, reason: string): Promise<void> {
-    await this.#send(command.execute('respond', `${status} ${reason}`))
+    await this.line.send(command.execute('respond', `${status} ${reason}`))
   }
 
+  /** Breaks off whatever runs. */
   async hangup(cause: string): Promise<void> {
-    await this.#send(command.hangup(cause))
+    // mod_callcenter throws away what was sent to the channel between two rounds of its music.
+    const isKilled = this.#isInQueue
+    await this.line.send(isKilled ? command.api('uuid_kill', [this.uuid, cause]) : command.hangup(cause))
   }
 
   /** Ends the call and listens to nothing that the switch may say after it. */
   async hangupUnheard(cause: string): Promise<void> {
-    const replies = this.#connection.sendAll([command.nolinger(), command.hangup(cause)])
+    const replies = this.connection.sendAll([command.nolinger(), command.hangup(cause)])
     await Promise.all(replies)
-    this.#connection.close()
+    this.connection.close()
+  }
+
+  /**
+   * The dialplan goes on with its next action. Nothing more can be done with the call here, which is not hung up; it
+   * may come back on another socket.
+   * @param variables of its channel, single tokens; an empty one is unset
+   * @param state is on the channel by then
+   */
+  async giveBack(variables: Readonly<Record<string, string>> = {}, state?: string): Promise<void> {
+    await giveBack(this.line, variables, state)
+    this.leave('the call was given back to its dialplan')
+  }
+
+  /**
+   * The call runs a dialplan of the switch; its events go on to its end (recording blind-transfer).
+   * @param context without it the one that the call has
+   */
+  async transfer(destination: string, context?: string): Promise<void> {
+    await transfer(this.line, destination, context)
+    this.leave('the call was transferred')
   }
 
   /** Takes off what the dialplan scheduled for this channel before `socket` (recording guard-cancelled). */
   async cancelGuard(): Promise<void> {
-    await this.#send(command.api('sched_del', [this.uuid]))
+    await this.line.send(command.api('sched_del', [this.uuid]))
   }
 
   /**
@@ -148,7 +178,7 @@ export class Channel {
    * @param name to take it off by
    */
   async hangupLegAt(at: number, legUuid: string, name: string, cause: string): Promise<void> {
-    await this.#send(command.api('sched_api', [String(at), name, 'uuid_kill', legUuid, cause]))
+    await this.line.send(command.api('sched_api', [String(at), name, 'uuid_kill', legUuid, cause]))
   }
 
   /**
@@ -156,127 +186,20 @@ export class Channel {
    * caller's hangup (recording commands-after-hangup).
    */
   async unschedule(name: string): Promise<void> {
-    if (!this.#connection.isClosed) await this.#connection.send(command.api('sched_del', [name]))
+    if (!this.connection.isClosed) await this.connection.send(command.api('sched_del', [name]))
   }
 
   /** Plays to the caller beside what runs: a talk goes on (recording while-bridged). */
   async playBeside(what: Prompt): Promise<void> {
-    await this.#send(command.api('uuid_broadcast', [this.uuid, what, 'aleg']))
+    const sound = await soundOf(this.line, [what])
+    await this.line.send(command.api('uuid_broadcast', [this.uuid, sound, 'aleg']))
   }
 
-  /** Nothing more is done with the call, as its dialplan does something else with it; its events go on. */
-  leave(why: string): void {
-    this.#lose(why)
+  #timed({ state, timer, seconds }: TimedAnswer): readonly command.Command[] {
+    return [
+      this.line.set(stateVariable, state),
+      this.line.set(timersVariable, timer),
+      command.api('sched_api', [`+${seconds}`, timer, 'uuid_kill', this.uuid, 'ALLOTTED_TIMEOUT']),
+    ]
   }
-
-  /** Resolves when the call is over, or its socket is closed. */
-  async over(): Promise<void> {
-    if (this.#hasHungUp || this.#connection.isClosed) return
-    await new Promise<void>((resolve) => {
-      this.#onHangup = resolve
-    })
-  }
-
-  /**
-   * CHANNEL_HANGUP_COMPLETE, which alone carries the exact times; undefined when it does not come.
-   * @param withinMs counted from the caller's hangup
-   */
-  async finalEvent(withinMs: number): Promise<Event | undefined> {
-    if (this.#finalEvent === undefined && !this.#connection.isClosed) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, withinMs)
-        this.#onOver = () => {
-          clearTimeout(timer)
-          resolve()
-        }
-      })
-    }
-    return this.#finalEvent
-  }
-
-  /** Ends the lingering socket. */
-  async exit(): Promise<void> {
-    if (this.#connection.isClosed) return
-    await this.#connection.send(command.exit())
-  }
-
-  #receive(event: Event): void {
-    this.#observe(event)
-    switch (event.name) {
-      case 'CHANNEL_EXECUTE_COMPLETE': {
-        const id = event.peek('Application-UUID') ?? ''
-        const running = this.#running.get(id)
-        this.#running.delete(id)
-        running?.resolve(event)
-        return
-      }
-      case 'CHANNEL_HANGUP':
-        this.#hungUp()
-        return
-      case 'CHANNEL_HANGUP_COMPLETE':
-        this.#finalEvent = event
-        this.#hungUp()
-        this.#onOver?.()
-        return
-      default:
-    }
-  }
-
-  #hungUp(): void {
-    this.#hasHungUp = true
-    this.#lose()
-    this.#onHangup?.()
-  }
-
-  /** A hangup is told up to four times over: the error, dear for its stack, is made only for who waits. */
-  #lose(message?: string, options?: ErrorOptions): void {
-    this.#isUp = false
-    if (this.#running.size === 0) return
-    const reason = new CallerGone(message, options)
-    const running = [...this.#running.values()]
-    this.#running.clear()
-    for (const { reject } of running) reject(reason)
-  }
-
-  #execute(application: string, argument = '', first: readonly Command[] = []): Promise<Event> {
-    if (!this.#isUp) return Promise.reject(new CallerGone())
-    const eventUuid = randomUUID()
-    const commands = [...first, command.execute(application, argument, { eventUuid })]
-    return new Promise((resolve, reject) => {
-      this.#running.set(eventUuid, { resolve, reject })
-      for (const reply of this.#connection.sendAll(commands)) {
-        reply.catch((error: unknown) => {
-          this.#running.delete(eventUuid)
-          reject(error instanceof Error ? error : new Error(String(error)))
-        })
-      }
-    })
-  }
-
-  #variable(name: string, value: string): Command {
-    return command.api('uuid_setvar', [this.uuid, name, value])
-  }
-
-  async #send(what: Command): Promise<void> {
-    if (!this.#isUp) throw new CallerGone()
-    await this.#connection.send(what)
-  }
-}
-
-/** A dial string that never became a leg leaves `failure` there, which is no cause to hang up with. */
-export function causeIn(event: Event, variable: string): string | undefined {
-  const cause = event.peek(variable)
-  return cause !== undefined && /^[A-Z0-9_]+$/.test(cause) ? cause : undefined
-}
-
-const variableName = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/
-
-/** `^^:a=1:b=2`, so that a value may hold a comma; a value that holds the separator is refused. */
-function multisetArgument(variables: Readonly<Record<string, string>>): string {
-  const pairs = Object.entries(variables).map(([name, value]) => {
-    if (!variableName.test(name)) throw new UnsafeArgument(`no variable name: ${JSON.stringify(name)}`)
-    if (value.includes(':')) throw new UnsafeArgument(`':' would split the value of ${name}`)
-    return `${name}=${value}`
-  })
-  return `^^:${pairs.join(':')}`
 }

@@ -8,23 +8,24 @@ export interface LegControl {
   /** @param at s since 1970, by the switch's clock; @param name to take it off by */
   hangupLegAt(at: number, legUuid: string, name: string, cause: string): Promise<void>
   unschedule(name: string): Promise<void>
-  /** Plays to the caller. */
+  /** Plays to whoever pays for the leg. */
   playBeside(what: Prompt): Promise<void>
-  /** Under which names the leg's hangup may be scheduled: kept with the caller's channel, for whoever comes next. */
-  rememberTimers(names: readonly string[]): Promise<void>
+  /** Under which names the leg's hangup may be scheduled: kept with the leg itself, for whoever comes next. */
+  rememberTimers(legUuid: string, names: readonly string[]): Promise<void>
 }
 
 /**
- * Over a link: for a call whose caller's socket nobody has. It throws CallerGone when the switch has the caller's
- * channel no more, and when the link breaks: whoever comes back over it begins with what the channel then says.
+ * Over a link: for a leg whose caller's socket nobody has. It throws CallerGone when the switch has the channel no
+ * more, and when the link breaks: whoever comes back over it begins with what the channel then says.
  */
 export class LinkLegControl implements LegControl {
   readonly #link: Pick<Link, 'api'>
-  readonly #callUuid: string
+  readonly #hearer: string
 
-  constructor(link: Pick<Link, 'api'>, callUuid: string) {
+  /** @param hearer whom to play to: the leg's caller, or the leg itself if that one has gone */
+  constructor(link: Pick<Link, 'api'>, hearer: string) {
     this.#link = link
-    this.#callUuid = callUuid
+    this.#hearer = hearer
   }
 
   async hangupLegAt(at: number, legUuid: string, name: string, cause: string): Promise<void> {
@@ -36,11 +37,11 @@ export class LinkLegControl implements LegControl {
   }
 
   async playBeside(what: Prompt): Promise<void> {
-    await this.#api('uuid_broadcast', [this.#callUuid, what, 'aleg'])
+    await this.#api('uuid_broadcast', [this.#hearer, what, 'aleg'])
   }
 
-  async rememberTimers(names: readonly string[]): Promise<void> {
-    await this.#api('uuid_setvar', [this.#callUuid, timersVariable, names.join(timerSeparator)])
+  async rememberTimers(legUuid: string, names: readonly string[]): Promise<void> {
+    await this.#api('uuid_setvar', [legUuid, timersVariable, names.join(timerSeparator)])
   }
 
   async #api(name: string, args: readonly string[]): Promise<void> {

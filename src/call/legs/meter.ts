@@ -20,6 +20,8 @@ export interface MeterOptions {
    * known, so that its timer is moved at once.
    */
   readonly timers?: readonly string[]
+  /** Under which name its hangup was scheduled beforehand; default the leg's own, as it schedules it itself. */
+  readonly timer?: string
 }
 
 /** How long before its end the caller of a leg without further credit hears of it, in ms. */
@@ -36,6 +38,11 @@ type Slices = Pick<Credit, 'sliceMs'>
 
 function leadMs({ sliceMs }: Slices): number {
   return Math.min(longestLeadMs, sliceMs / 2)
+}
+
+/** For the hangup timer of a leg: another one each time. */
+export function timerName(legUuid: string): string {
+  return `linger-${legUuid}-${randomBytes(4).toString('hex')}`
 }
 
 /** How soon to ask again for a further slice, in ms. */
@@ -91,7 +98,8 @@ export class Meter {
   start(legUuid: string, answeredAt: number, now: number): void {
     if (this.#legUuid !== '' || this.#state !== 'metered') return
     this.#legUuid = legUuid
-    this.#timers = this.#options.timers ?? [legUuid]
+    const { timer = legUuid, timers = [timer] } = this.#options
+    this.#timers = timers
     this.#answeredAt = answeredAt
     this.#answeredHere = performance.now() - Math.max(0, now - answeredAt) / 1000
     if (this.#options.timers === undefined) this.#askInTime()
@@ -165,14 +173,14 @@ export class Meter {
   async #moveTimer(untilMs: number): Promise<void> {
     const { control } = this.#options
     const before = this.#timers
-    const next = `linger-${this.#legUuid}-${randomBytes(4).toString('hex')}`
+    const next = timerName(this.#legUuid)
     // A moment of the switch's own clock, so that nothing between here and there makes it later; cut to
     // whole seconds, as its `sched_hangup +N` is.
     const at = Math.floor((this.#answeredAt + untilMs * 1000) / 1e6)
     this.#mostMs = untilMs
     this.#timers = [...before, next]
     await Promise.all([
-      control.rememberTimers(this.#timers),
+      control.rememberTimers(this.#legUuid, this.#timers),
       control.hangupLegAt(at, this.#legUuid, next, 'ALLOTTED_TIMEOUT'),
     ])
     this.#untilMs = untilMs
