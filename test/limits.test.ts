@@ -70,6 +70,20 @@ t.test('tenants do not share their places, and one without limits is not asked a
   t.equal(await limits.begin({ id: 'unlimited' }, randomUUID()), undefined)
 })
 
+t.test('gateways have places of their own, whatever tenants are named', async (t) => {
+  const tenants = await node(t)
+  const gateways = await node(t, { of: 'gateways' })
+  const one = { id: 'same-name', maxCalls: 1 }
+  t.equal(await tenants.begin(one, randomUUID()), undefined)
+  const call = randomUUID()
+  t.equal(await gateways.begin(one, call), undefined)
+  t.equal(await gateways.begin(one, randomUUID()), 'max_calls')
+  t.strictSame(await gateways.counts(['same-name', 'other']), [1, 0])
+  gateways.end('same-name', call)
+  t.equal(await gateways.begin(one, randomUUID()), undefined)
+  t.strictSame(await tenants.counts([]), [])
+})
+
 t.test('no more calls begin in a second than may, over all nodes', async (t) => {
   const nodes = [await node(t), await node(t)]
   const tenant = { id: 'per-second', maxCallsPerSecond: 5 }

@@ -3,8 +3,9 @@ import type { BaseLogger } from 'pino'
 
 import { inTime } from './in-time.js'
 
-/** What a tenant may do at once, over all nodes; undefined: as much as there is. */
+/** What a tenant may do at once, or a gateway can, over all nodes; undefined: as much as there is. */
 export interface Limited {
+  /** The tenant's, or the gateway's name. */
   readonly id: string
   readonly maxCalls?: number | undefined
   readonly maxCallsPerSecond?: number | undefined
@@ -12,7 +13,7 @@ export interface Limited {
 
 export type LimitReached = 'max_calls' | 'max_calls_per_second'
 
-/** For the CDR and the log. */
+/** For the CDR and the log, of a tenant. */
 export const limitMessages: Readonly<Record<LimitReached, string>> = {
   max_calls: 'the tenant has as many calls as it may (max_calls)',
   max_calls_per_second: 'the tenant has begun as many calls in a second as it may (max_calls_per_second)',
@@ -21,6 +22,8 @@ export const limitMessages: Readonly<Record<LimitReached, string>> = {
 export interface CallLimitsOptions {
   readonly redis: Redis
   readonly log: BaseLogger
+  /** Whose calls these are. Default `tenants`. */
+  readonly of?: 'tenants' | 'gateways'
   /** How long the place of a call whose node is dead stays taken, in ms. Default 30,000. */
   readonly leaseMs?: number
   /** How often this node says that its calls are still there, in ms. Default 10,000. */
@@ -32,7 +35,7 @@ export interface CallLimitsOptions {
 /*
  * The clock is Redis' own: no two nodes' need agree.
  *
- * KEYS: the tenant's calls, a sorted set scored by when their lease lapses; the moments of its last calls, a list.
+ * KEYS: the owner's calls, a sorted set scored by when their lease lapses; the moments of its last calls, a list.
  * ARGV: lease, call, calls at once, calls per second ('' for none). All times in ms.
  */
 const clock = `
@@ -57,17 +60,20 @@ if most then
   redis.call('PEXPIRE', KEYS[1], ARGV[1])
 end
 return ''`
-/** KEYS: the tenant's calls. ARGV: lease, the calls of this node. */
+/** KEYS: the owner's calls. ARGV: lease, the calls of this node. */
 const renewScript = `${clock}
 for i = 2, #ARGV do redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[i]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return ''`
+/** KEYS: the owner's calls. */
+const countScript = `${clock}
+return redis.call('ZCOUNT', KEYS[1], '(' .. now, '+inf')`
 
 /** Calls that one script renews: Redis does nothing else meanwhile. */
 const renewBatch = 500
 
 /**
- * How many calls a tenant may have at once, and begin in any second, over all nodes.
+ * How many calls a tenant, or a gateway, may have at once, and begin in any second, over all nodes.
  *
  * The places are leases in Redis, named by the call: a node that takes a call over takes its place over, those of
  * a dead node's other calls lapse. Redis, not PostgreSQL: it costs a call one short round trip and no commit,
@@ -77,18 +83,21 @@ const renewBatch = 500
 export class CallLimits {
   readonly #redis: Redis
   readonly #log: BaseLogger
+  readonly #of: 'tenants' | 'gateways'
   readonly #leaseMs: number
   readonly #timeoutMs: number
   readonly #heartbeat: NodeJS.Timeout
-  /** Calls of this node by their tenant: they have a lease, or had one that comes back with the next heartbeat. */
+  /** Calls of this node by their owner: they have a lease, or had one that comes back with the next heartbeat. */
   readonly #calls = new Map<string, Set<string>>()
   /** When the calls of the last second began here. */
   readonly #begun = new Map<string, readonly number[]>()
   #isAway = false
 
-  constructor({ redis, log, leaseMs = 30_000, heartbeatMs = 10_000, timeoutMs = 200 }: CallLimitsOptions) {
+  constructor(options: CallLimitsOptions) {
+    const { redis, log, of = 'tenants', leaseMs = 30_000, heartbeatMs = 10_000, timeoutMs = 200 } = options
     this.#redis = redis
     this.#log = log
+    this.#of = of
     this.#leaseMs = leaseMs
     this.#timeoutMs = timeoutMs
     this.#heartbeat = setInterval(() => {
@@ -97,46 +106,53 @@ export class CallLimits {
   }
 
   /** Gives a call its place, until `end`. @returns the limit that is reached: the call has no place then */
-  async begin(tenant: Limited, callUuid: string): Promise<LimitReached | undefined> {
-    const { id, maxCalls, maxCallsPerSecond } = tenant
+  async begin(owner: Limited, callUuid: string): Promise<LimitReached | undefined> {
+    const { id, maxCalls, maxCallsPerSecond } = owner
     if (maxCalls === undefined && maxCallsPerSecond === undefined) return undefined
     const reached = await this.#inTime(
       this.#redis.eval(
         beginScript,
         2,
-        callsKey(id),
-        `linger:{${id}}:begun`,
+        this.#key(id, 'calls'),
+        this.#key(id, 'begun'),
         this.#leaseMs,
         callUuid,
         maxCalls ?? '',
         maxCallsPerSecond ?? '',
       ) as Promise<LimitReached | ''>,
     )
-    const limit = reached ?? this.#limitHere(tenant)
-    if (limit === '') this.#keep(tenant, callUuid)
+    const limit = reached ?? this.#limitHere(owner)
+    if (limit === '') this.#keep(owner, callUuid)
     // Redis may have given it a place after all, too late.
     else if (reached === undefined) this.#free(id, callUuid)
     return limit === '' ? undefined : limit
   }
 
   /** Takes over the place of a call that another node had, or lost; it is refused to nobody. */
-  adopt(tenant: Limited, callUuid: string): void {
-    if (tenant.maxCalls === undefined) return
-    this.#callsOf(tenant.id).add(callUuid)
-    void this.#renew(tenant.id, [callUuid])
+  adopt(owner: Limited, callUuid: string): void {
+    if (owner.maxCalls === undefined) return
+    this.#callsOf(owner.id).add(callUuid)
+    void this.#renew(owner.id, [callUuid])
   }
 
   /** The call is over: its place is free at once. */
-  end(tenantId: string, callUuid: string): void {
-    if (this.forget(tenantId, callUuid)) this.#free(tenantId, callUuid)
+  end(ownerId: string, callUuid: string): void {
+    if (this.forget(ownerId, callUuid)) this.#free(ownerId, callUuid)
   }
 
   /** The call goes on at another node: its place lapses unless that one adopts it. @returns whether it had one */
-  forget(tenantId: string, callUuid: string): boolean {
-    const calls = this.#calls.get(tenantId)
+  forget(ownerId: string, callUuid: string): boolean {
+    const calls = this.#calls.get(ownerId)
     const hadPlace = calls?.delete(callUuid) === true
-    if (calls?.size === 0) this.#calls.delete(tenantId)
+    if (calls?.size === 0) this.#calls.delete(ownerId)
     return hadPlace
+  }
+
+  /** How many calls each has now, over all nodes; undefined: Redis is away. */
+  async counts(ownerIds: readonly string[]): Promise<readonly number[] | undefined> {
+    if (ownerIds.length === 0) return []
+    const counts = ownerIds.map((id) => this.#redis.eval(countScript, 1, this.#key(id, 'calls')))
+    return this.#inTime(Promise.all(counts as Promise<number>[]))
   }
 
   /** No more heartbeats: the places of calls that are left lapse. */
@@ -154,36 +170,36 @@ export class CallLimits {
     return this.#begunLately(id).length >= maxCallsPerSecond ? 'max_calls_per_second' : ''
   }
 
-  #callsOf(tenantId: string): Set<string> {
-    const calls = this.#calls.get(tenantId) ?? new Set()
-    this.#calls.set(tenantId, calls)
+  #callsOf(ownerId: string): Set<string> {
+    const calls = this.#calls.get(ownerId) ?? new Set()
+    this.#calls.set(ownerId, calls)
     return calls
   }
 
-  #begunLately(tenantId: string): readonly number[] {
+  #begunLately(ownerId: string): readonly number[] {
     const since = performance.now() - 1000
-    return this.#begun.get(tenantId)?.filter((moment) => moment > since) ?? []
+    return this.#begun.get(ownerId)?.filter((moment) => moment > since) ?? []
   }
 
-  #free(tenantId: string, callUuid: string): void {
+  #free(ownerId: string, callUuid: string): void {
     // If it fails, the place lapses.
-    this.#redis.zrem(callsKey(tenantId), callUuid).catch(() => undefined)
+    this.#redis.zrem(this.#key(ownerId, 'calls'), callUuid).catch(() => undefined)
   }
 
   async #beat(): Promise<void> {
-    for (const [tenantId, calls] of [...this.#calls]) {
+    for (const [ownerId, calls] of [...this.#calls]) {
       const uuids = [...calls]
       for (let from = 0; from < uuids.length; from += renewBatch)
         // Not those that ended while an earlier batch was under way.
         await this.#renew(
-          tenantId,
+          ownerId,
           uuids.slice(from, from + renewBatch).filter((uuid) => calls.has(uuid)),
         )
     }
   }
 
-  async #renew(tenantId: string, uuids: readonly string[]): Promise<void> {
-    await this.#inTime(this.#redis.eval(renewScript, 1, callsKey(tenantId), this.#leaseMs, ...uuids))
+  async #renew(ownerId: string, uuids: readonly string[]): Promise<void> {
+    await this.#inTime(this.#redis.eval(renewScript, 1, this.#key(ownerId, 'calls'), this.#leaseMs, ...uuids))
   }
 
   /** @returns undefined when Redis does not answer in time; said once an outage */
@@ -194,21 +210,21 @@ export class CallLimits {
         this.#timeoutMs,
         () => new Error(`no answer within ${this.#timeoutMs} ms`),
       )
-      if (this.#isAway) this.#log.info('the limits of tenants hold over all nodes again')
+      if (this.#isAway) this.#log.info(`the limits of ${this.#of} hold over all nodes again`)
       this.#isAway = false
       return answer
     } catch (error) {
       // The message only: a refused AUTH carries its arguments, and so the password.
       const reason = error instanceof Error ? error.message : String(error)
       if (!this.#isAway)
-        this.#log.warn({ reason }, 'Redis is away: the limits of tenants hold for each node alone')
+        this.#log.warn({ reason }, `Redis is away: the limits of ${this.#of} hold for each node alone`)
       this.#isAway = true
       return undefined
     }
   }
-}
 
-/** Of a tenant all keys share a hash slot. */
-function callsKey(tenantId: string): string {
-  return `linger:{${tenantId}}:calls`
+  /** All keys of an owner share a hash slot. */
+  #key(id: string, what: 'calls' | 'begun'): string {
+    return this.#of === 'tenants' ? `linger:{${id}}:${what}` : `linger:gateway:{${id}}:${what}`
+  }
 }
