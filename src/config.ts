@@ -1,19 +1,10 @@
 import { parseEnv } from 'node:util'
 import { getCountries } from 'libphonenumber-js'
 import type { Country } from './numbering/normal-form.js'
-import {
-  address,
-  allowList,
-  credentials,
-  flag,
-  isLoopbackOnly,
-  names,
-  oneOf,
-  path,
-  switches,
-  url,
-  whole,
-} from './setting-values.js'
+import { setting, type Setting } from './setting.js'
+import { address, allowList, flag, isLoopbackOnly, names, oneOf, path, url, whole } from './setting-values.js'
+import { recordingSettings } from './settings-recordings.js'
+import { switchSettings } from './settings-switch.js'
 
 /**
  * A setting that cannot be used, in one line: its name, the value (never a secret's) and what is allowed.
@@ -22,20 +13,6 @@ import {
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
 }
-
-interface Setting<T> {
-  name: string
-  /** As text, as it would be entered; undefined when there is none. */
-  default?: string
-  /** What is allowed, to complete "…: allowed is". */
-  allowed: string
-  purpose: string
-  isSecret?: true
-  /** undefined when the text is not allowed. */
-  parse(text: string): T | undefined
-}
-
-const setting = <T>(setting: Setting<T>): Setting<T> => setting
 
 /** Every setting there is: what reads them, .env.example and the README are made from this table. */
 export const settings = {
@@ -66,6 +43,21 @@ export const settings = {
     purpose: 'A Redis of your own; without it an embedded one runs in DATA_DIR',
     isSecret: true,
     parse: url('redis:', 'rediss:'),
+  }),
+  amqpUrl: setting({
+    name: 'AMQP_URL',
+    allowed: 'amqp://user:password@host:port/vhost or amqps://...',
+    purpose: 'The RabbitMQ that is told what happens to calls; without it nobody is',
+    isSecret: true,
+    parse: url('amqp:', 'amqps:'),
+  }),
+  eventsMaxMb: setting({
+    name: 'EVENTS_MAX_MB',
+    default: '8192',
+    allowed: 'a whole number from 1 to 1000000',
+    purpose:
+      'What of the disk of DATA_DIR events may take while RabbitMQ is away, in MiB; then the oldest are lost',
+    parse: whole(1, 1_000_000),
   }),
   dataDir: setting({
     name: 'DATA_DIR',
@@ -158,6 +150,14 @@ export const settings = {
     purpose: 'Whether new prepaid legs are refused (true), or may overdraw (false), while PostgreSQL is away',
     parse: flag,
   }),
+  gatewayRestSeconds: setting({
+    name: 'GATEWAY_REST_SECONDS',
+    default: '15',
+    allowed: 'a whole number from 1 to 3600',
+    purpose:
+      'How long a gateway is rested that failed three times in a row, in seconds; doubled each time it fails again, 20 times as long at most',
+    parse: whole(1, 3_600),
+  }),
   finalEventSeconds: setting({
     name: 'FINAL_EVENT_SECONDS',
     default: '20',
@@ -172,41 +172,22 @@ export const settings = {
     purpose: 'How long FreeSWITCH keeps the socket open after the hangup, in seconds',
     parse: whole(2, 900),
   }),
-  freeswitch: setting({
-    name: 'FREESWITCH',
-    allowed: 'esl://:password@host:port, several with commas between, such as esl://:ClueCon@127.0.0.1:8021',
-    purpose: 'The inbound event sockets of your FreeSWITCHes; without them there is no second look at a call',
-    isSecret: true,
-    parse: switches,
-  }),
-  switchAllow: setting({
-    name: 'SWITCH_ALLOW',
-    default: '127.0.0.0/8,::1',
-    allowed: 'addresses and CIDR ranges with commas between, such as 127.0.0.1,10.0.0.0/8',
-    purpose: 'Who may post to /freeswitch: the addresses of your FreeSWITCHes',
-    parse: allowList,
-  }),
-  switchAuth: setting({
-    name: 'SWITCH_AUTH',
-    allowed:
-      'user:password, 8 characters of password at least; needed where SWITCH_ALLOW names other machines',
-    purpose: 'What FreeSWITCH proves itself with (HTTP basic) when it posts to /freeswitch',
-    isSecret: true,
-    parse: credentials,
-  }),
-  secondSourceSeconds: setting({
-    name: 'SECOND_SOURCE_SECONDS',
-    default: '60',
-    allowed: 'a whole number from 1 to 3600',
-    purpose: "How long the other sources of a call's CDR wait for that of its session, in seconds",
-    parse: whole(1, 3_600),
-  }),
-  cdrDir: setting({
-    name: 'CDR_DIR',
+  ...switchSettings,
+  routesDir: setting({
+    name: 'ROUTES_DIR',
     allowed: "a folder's path",
-    purpose: "mod_json_cdr's err-log-dir, if this machine can see it: what it saved there is taken in",
+    purpose: 'Call flows of your own, a JavaScript module each, beside those built in',
     parse: path,
   }),
+  checkphoneRefuses: setting({
+    name: 'CHECKPHONE_REFUSES',
+    default: 'false',
+    allowed: 'true or false',
+    purpose:
+      'Whether the route `checkphone` refuses a blacklisted caller (true) or tells the dialplan (false)',
+    parse: flag,
+  }),
+  ...recordingSettings,
   drainSeconds: setting({
     name: 'DRAIN_SECONDS',
     default: '30',
@@ -220,7 +201,18 @@ type Settings = typeof settings
 type Value<S> = S extends Setting<infer T> ? T : never
 
 /** Settings that have no default are undefined unless given. */
-type Optional = 'databaseUrl' | 'redisUrl' | 'adminKey' | 'logFile' | 'freeswitch' | 'switchAuth' | 'cdrDir'
+type Optional =
+  | 'databaseUrl'
+  | 'redisUrl'
+  | 'amqpUrl'
+  | 'adminKey'
+  | 'logFile'
+  | 'freeswitch'
+  | 'switchAuth'
+  | 'cdrDir'
+  | 'routesDir'
+  | 'recordingsDir'
+  | 'recordingsUrl'
 
 export type Config = Readonly<
   { [K in Exclude<keyof Settings, Optional>]: Value<Settings[K]> } & {

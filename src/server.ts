@@ -4,16 +4,22 @@ import { buildAdmin } from './admin/server.js'
 import { Credit } from './billing/credit.js'
 import { CallLimits } from './billing/limits.js'
 import { isKnownCall } from './call/facts.js'
+import { GatewayAccess } from './call/gateways/gateway-access.js'
+import { GatewayHealth } from './call/gateways/gateway-health.js'
 import { LiveCalls } from './call/live.js'
 import type { SessionDependencies } from './call/session-dependencies.js'
 import { Session } from './call/session.js'
 import type { Config } from './config.js'
 import { CallerGone } from './esl/errors.js'
 import { Listener } from './esl/listener.js'
+import { Publishing } from './publishing.js'
 import { Feeder } from './journal/feeder.js'
 import { Journal, journalFolder } from './journal/journal.js'
 import { listenError, listenHttp, show } from './listening.js'
 import { nodeId } from './node-id.js'
+import { openRecordings } from './recordings.js'
+import { ownRoutes } from './routes/own.js'
+import { Routes } from './routes/registry.js'
 import { connectRedis } from './screening/redis.js'
 import { Screening } from './screening/screen.js'
 import { ensureFirstKey } from './store/api-keys.js'
@@ -44,6 +50,8 @@ export interface Server {
   readonly firstAdminKey: string | undefined
   /** Calls in progress. */
   readonly calls: number
+  /** When it resolves, what was committed before of tenants, numbers, rates and flows is in force here. */
+  reload(): Promise<void>
   /** Waits until every record is in PostgreSQL, or set aside. */
   delivered(): Promise<void>
   /**
@@ -66,6 +74,10 @@ const reserveBytesPerCall = 4096
  */
 export async function startServer(options: ServerOptions): Promise<Server> {
   const { config, log, databaseUrl, redisUrl, dataDir } = options
+  const routes = new Routes({
+    own: config.routesDir === undefined ? [] : await ownRoutes(config.routesDir),
+    checkphoneRefuses: config.checkphoneRefuses,
+  })
   const pool = openPool(databaseUrl, { max: 4, log })
   const commitPool = openPool(databaseUrl, { max: 4, lockTimeoutMs: 500, log })
   // A call that waits to be dialled must not wait for records, nor either for an admin's slow question.
@@ -104,9 +116,13 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       failOpen: config.screeningFailOpen,
     })
     const limits = new CallLimits({ redis, log })
+    const gatewayLimits = new CallLimits({ redis, log, of: 'gateways' })
     undo.push(() => {
       limits.close()
+      gatewayLimits.close()
     })
+    const health = new GatewayHealth({ log, restMs: config.gatewayRestSeconds * 1000 })
+    const gateways = new GatewayAccess({ health, limits: gatewayLimits })
     const credit = new Credit({
       reserve: (tenantId, requests) => reserveCredit(creditPool, tenantId, requests),
       log,
@@ -118,6 +134,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       dir: journalFolder(dataDir),
       log,
       reserveBytes: Math.max(2 ** 24, config.maxCalls * reserveBytesPerCall),
+      maxEventBytes: config.eventsMaxMb * 2 ** 20,
     })
     undo.push(() => journal.close())
     const onLowBalance = (low: LowBalance): void => {
@@ -127,8 +144,20 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     undo.push(() => feeder.close())
     const node = await nodeId(dataDir)
     const live = new LiveCalls()
-    const watch = new Watch({ config, node, pool, redis, catalog, credit, journal, live, log })
+    const recorder = openRecordings(config, log)
+    const { recordings } = recorder
+    undo.push(() => recorder.close())
+    const publishing = new Publishing({ config, journal, redis, catalog, log })
+    undo.push(() => publishing.close())
+    const { events, dialplanEvents } = publishing
+    const watch = new Watch({
+      ...{ config, node, pool, redis, catalog, credit, journal, events, live, recordings, log },
+    })
     undo.push(() => watch.close())
+    for (const link of watch.links)
+      link.onEvent((event) => {
+        health.observe(event)
+      })
     const admin = await buildAdmin({
       pool: adminPool,
       redis,
@@ -138,6 +167,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       log,
       onLowBalance,
       switches: () => watch.links,
+      rabbit: () => publishing.state,
+      gatewayStatus: (rows) => gateways.status(rows),
       plugins: [
         (app, _options, done) => {
           const { switchAllow: allow, switchAuth: auth } = config
@@ -162,16 +193,21 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     await listenHttp(admin, config.httpListen)
     const listener = await listenForCalls(config, log, {
       catalog,
+      routes,
       screening,
       limits,
+      gateways,
       credit,
       journal,
+      events,
+      dialplanEvents,
       log,
       trustedProfiles: config.trustedProfiles,
       defaultCountry: config.defaultCountry,
       finalEventMs: config.finalEventSeconds * 1000,
       node,
       live,
+      recordings,
       elsewhere: watch,
     })
     watch.start(listener.address.port)
@@ -183,6 +219,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       get calls() {
         return listener.calls
       },
+      reload: () => catalog.reload(),
       delivered: async () => {
         await feeder.drain()
       },

@@ -9,9 +9,11 @@ import type { LiveCalls } from './call/live.js'
 import { Nodes } from './call/watch/nodes.js'
 import { Orphans } from './call/watch/orphans.js'
 import { SecondSource } from './call/watch/second-source.js'
+import type { Recordings } from './call/recording/recording.js'
 import type { Elsewhere } from './call/session-dependencies.js'
 import type { Config } from './config.js'
 import { Link } from './esl/link.js'
+import type { CallEvents } from './events/call-events.js'
 import type { Journal } from './journal/journal.js'
 import type { Catalog } from './store/catalog.js'
 import { switchCdr } from './switch/cdr.js'
@@ -26,7 +28,10 @@ export interface WatchOptions {
   readonly catalog: Catalog
   readonly credit: Credit
   readonly journal: Journal
+  readonly events: CallEvents
   readonly live: LiveCalls
+  /** Undefined: nothing is recorded. */
+  readonly recordings?: Recordings | undefined
   readonly log: Logger
 }
 
@@ -49,7 +54,7 @@ export class Watch implements Elsewhere {
   #checkpoints: NodeJS.Timeout | undefined
 
   constructor(options: WatchOptions) {
-    const { config, node: id, pool, redis, catalog, credit, journal, live, log } = options
+    const { config, node: id, pool, redis, catalog, credit, journal, events, live, recordings, log } = options
     this.#options = options
     this.links = (config.freeswitch ?? []).map((address) => new Link({ ...address, log }))
     this.#nodes = new Nodes({ id, redis, log })
@@ -57,19 +62,21 @@ export class Watch implements Elsewhere {
     this.secondSource = new SecondSource({
       ...config,
       journal,
+      records: events,
       pool,
       catalog,
       live,
+      recordings,
       log,
       graceMs,
-      elsewhere: { has: (...leg) => this.has(...leg) },
+      elsewhere: this,
     })
     for (const link of this.links)
       link.onEvent((event) => {
         this.secondSource.observe(event)
       })
     const shared = { links: this.links, live, nodes: this.#nodes, redis, log }
-    this.#orphans = new Orphans({ ...shared, catalog, credit })
+    this.#orphans = new Orphans({ ...shared, live: { has: (uuid) => live.serves(uuid) }, catalog, credit })
     this.#janitor = new Janitor({
       ...shared,
       journal,
@@ -126,6 +133,18 @@ export class Watch implements Elsewhere {
 
   has(switchName: string | undefined, legUuid: string): Promise<boolean | undefined> {
     return this.#janitor.has(switchName, legUuid)
+  }
+
+  isLinked(switchName: string | undefined): boolean {
+    return this.#janitor.isLinked(switchName)
+  }
+
+  heardAt(switchName: string | undefined): number {
+    return this.#janitor.heardAt(switchName)
+  }
+
+  lookAfter(switchName: string | undefined, legUuid: string): void {
+    this.#janitor.lookAfter(switchName, legUuid)
   }
 
   told(callUuid: string): readonly LegDocument[] {

@@ -62,6 +62,7 @@ t.test('the description is OpenAPI 3.1 and tells each operation apart', async (t
     'get /v1/blacklist',
     'get /v1/blacklist/{number}',
     'get /v1/cdrs',
+    'get /v1/gateways',
     'get /v1/switches',
     'get /v1/tenants/{id}/balance',
     'get /v1/tenants/{id}/transactions',

@@ -127,10 +127,10 @@ t.test(
     t.equal(new Set(names).size, 2, 'each timer has its own name')
     t.same(commands, [
       // Whoever comes next must find both, should this server die between the two.
-      `uuid_setvar ${outcome.uuid} linger_timers ${leg!.uuid}+${first}`,
+      `uuid_setvar ${leg!.uuid} linger_timers ${leg!.uuid}+${first}`,
       `sched_api ${until(12)} ${first} uuid_kill ${leg!.uuid} ALLOTTED_TIMEOUT`,
       `sched_del ${leg!.uuid}`,
-      `uuid_setvar ${outcome.uuid} linger_timers ${first}+${second}`,
+      `uuid_setvar ${leg!.uuid} linger_timers ${first}+${second}`,
       `sched_api ${until(18)} ${second} uuid_kill ${leg!.uuid} ALLOTTED_TIMEOUT`,
       `sched_del ${first}`,
       // The talk is over: nothing stays behind on the switch.

@@ -160,10 +160,15 @@ async function nodeOf(t: Test, links: readonly SwitchLink[], options: Partial<Ja
   })
   const secondSource = new SecondSource({
     journal,
+    records: journal,
     pool,
     catalog,
     live,
-    elsewhere: { has: (...leg) => janitor.has(...leg) },
+    elsewhere: {
+      has: (...leg) => janitor.has(...leg),
+      heardAt: (name) => janitor.heardAt(name),
+      isLinked: (name) => janitor.isLinked(name),
+    },
     log: silent,
     trustedProfiles: new Set(),
     defaultCountry: 'VN',
@@ -240,7 +245,7 @@ const nobodyElse = { callerExtension: undefined, calledExtension: undefined, isE
 
 function liveCall(uuid: string): LiveCall {
   const nothing = (): undefined => undefined
-  return { uuid, hear: nothing, supersede: nothing, checkpoint: nothing }
+  return { uuid, told: 0, hear: nothing, supersede: nothing, checkpoint: nothing }
 }
 
 t.test('a call that is over when its server starts again is closed as it was last known', async (t) => {
@@ -495,10 +500,13 @@ t.test('a channel that waits for a server which died before it spoke is ended af
       called: '84901234567',
       destination: '0901234567',
       route: 'menu',
+      args: {},
       isVip: false,
       startedAt: 0,
       legs: [],
       results: [],
+      steps: [],
+      isGivenBack: false,
       attempt: undefined,
     })
   await link.api('uuid_setvar', [living.uuid, 'linger_call', state('living')])

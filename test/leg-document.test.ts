@@ -2,16 +2,19 @@ import fc from 'fast-check'
 import t from 'tap'
 import { calledLeg } from '../src/call/legs/called-leg.js'
 import { channelFacts } from '../src/call/facts.js'
+import { fromJsonCdr } from '../src/call/watch/json-cdr-document.js'
 import {
   afterBridgeHeader,
+  callsOf,
   DocumentError,
   documentFromText,
   documentText,
   fromHangupComplete,
-  fromJsonCdr,
   type LegDocument,
 } from '../src/call/legs/leg-document.js'
 import { secondRecord } from '../src/call/watch/second-record.js'
+import { encodeLegState } from '../src/call/state.js'
+import { callFacts } from '../src/call/legs/transferred-leg.js'
 import { Event } from '../src/esl/event.js'
 import type { HeaderList, Picked } from '../src/esl/header-list.js'
 import { Catalog } from '../src/store/catalog.js'
@@ -114,6 +117,57 @@ t.test('the journal gives a document back as it took it', async (t) => {
   t.throws(() => documentFromText('{"v":2}'), { name: 'DocumentError', message: /version 2/ })
   t.throws(() => documentFromText('{'), { name: 'DocumentError' })
 })
+
+t.test(
+  'a leg that was transferred to a dialplan tells of two calls: its caller’s, and its own since then',
+  async (t) => {
+    const leg = {
+      callUuid: 'caller',
+      tenant: 'demo',
+      attempt: { id: 'a', target: 'gateway:carrier1', number: '84901234567' },
+    }
+    const linger_leg = encodeLegState({
+      ...leg,
+      attempt: { ...leg.attempt, gateway: undefined, rate: undefined },
+    })
+    const final = finalEvent('refer-by-caller-2')
+    const uuid = final.get('Unique-ID')
+    const calls = (event: Event): (string | undefined)[] =>
+      callsOf(fromHangupComplete(event)).map(({ callUuid }) => callUuid)
+    final.set('variable_linger_leg', linger_leg).set('variable_current_application', 'socket')
+    t.same(calls(final), ['caller', uuid], 'a server had it: it was accepted, and that is all that is known')
+    final.set('variable_current_application', 'conference')
+    t.same(calls(final), ['caller'], 'no server had it')
+    final.set('variable_linger_left_1', '1795213208566081')
+    t.same(calls(final), ['caller', uuid], 'it has been at a socket of ours')
+
+    // mod_json_cdr: what it was for last comes first.
+    const json = JSON.parse(recordedCdr('after-takeover-called-leg')) as {
+      variables: object
+      callflow: object[]
+    }
+    const later = {
+      caller_profile: { caller_id_number: '84901234567', destination_number: '1001' },
+      times: { profile_created_time: '1795207539000000' },
+    }
+    const variables = { ...json.variables, linger_leg, linger_call: 'x' }
+    const [first, own] = callsOf(fromJsonCdr({ ...json, variables, callflow: [later, ...json.callflow] }))
+    t.equal(first?.event.peek('Caller-Destination-Number'), '84901234567')
+    t.match(callFacts(own!.event), {
+      uuid: own!.uuid,
+      callerNumber: '84901234567',
+      calledNumber: '1001',
+      createdAt: 1795207539000000,
+      transferredFrom: 'caller',
+    })
+    const back = documentFromText(documentText(own!), own!.uuid)
+    t.same(
+      { ...back, event: headers(back) },
+      { ...own, event: headers(own!) },
+      'the journal gives it back as such',
+    )
+  },
+)
 
 t.test('what is no document of a leg is refused in one line, whatever it is', async (t) => {
   for (const text of [

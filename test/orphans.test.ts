@@ -55,8 +55,9 @@ async function orphaned(t: Test, options: DeadServerOptions & Partial<OrphansOpt
   const dead = await deadServersCall(t, sw, services, options)
   const { orphans, live } = await nodeOf(t, link, options)
   const { uuid } = dead.call
+  /** Under which names the leg's hangup is scheduled; once it is over, none. */
   const timers = async (): Promise<string[]> =>
-    (await link.api('uuid_getvar', [uuid, 'linger_timers'])).split('+')
+    (await link.api('uuid_getvar', [dead.call.legs[0]!.uuid, 'linger_timers'])).split('+')
   return { sw, link, port, orphans, live, uuid, timers, ...dead }
 }
 
@@ -225,6 +226,104 @@ t.test('a call that has a session again, here or elsewhere, is let go, and its t
   t.equal(orphans.metered, 0)
   call.hangup()
   await call.ended
+})
+
+/** A leg that talks on when its caller hangs up, for so long after its answer. */
+function outliving(ms: number): DeadServerOptions {
+  return { call: { farEnd: { ...farEnds.answers(ms), outlivesCaller: true } } }
+}
+
+t.test('a leg that talks on without its caller is looked after as such', async (t) => {
+  const { orphans, call, link, payer } = await orphaned(t, outliving(4_200))
+  const [leg] = call.legs
+  call.hangup()
+  await call.hungUp
+  orphans.consider(leg!.uuid, link)
+  await until(() => orphans.metered === 1)
+  t.equal(
+    (await heldBy(services.pool, payer)).held,
+    parseMoney(oneSlice),
+    'nothing more is reserved than was',
+  )
+  const outcome = await call.ended
+  t.equal(outcome.legs[0]?.cause, 'NORMAL_CLEARING')
+  t.equal(talked(outcome), 4.2)
+  await until(() => orphans.metered === 0)
+})
+
+t.test(
+  'a caller whose server is dead hangs up, and his leg talks on: it is looked after all the same',
+  async (t) => {
+    const { orphans, call, uuid, link } = await orphaned(t, outliving(4_200))
+    orphans.consider(uuid, link)
+    await until(() => orphans.metered === 1)
+    call.hangup()
+    await call.hungUp
+    await until(() => !orphans.has(uuid) && orphans.has(call.legs[0]!.uuid))
+    t.equal(talked(await call.ended), 4.2)
+    await until(() => orphans.metered === 0)
+  },
+)
+
+t.test('a leg is its caller’s, whose server lives, until that one has no more to do with it', async (t) => {
+  const { orphans, call, link } = await orphaned(t, { ...outliving(4_200), node: 'alive' })
+  const { uuid } = call.legs[0]!
+  orphans.consider(uuid, link)
+  await until(() => !orphans.has(uuid))
+  t.equal(orphans.metered, 0)
+  orphans.consider(uuid, link, true)
+  await until(() => orphans.metered === 1)
+  t.equal(talked(await call.ended), 4.2)
+})
+
+t.test(
+  'a leg that is handed to a server is that one’s, as soon as it says so; and when it dies, nobody’s',
+  async (t) => {
+    const { orphans, call, link, state, live } = await orphaned(t, { ...outliving(8_000), node: 'alive' })
+    const { uuid } = call.legs[0]!
+    const set = (name: string, value: string): Promise<string> => link.api('uuid_setvar', [uuid, name, value])
+    await set('current_application', 'socket')
+    orphans.consider(uuid, link, true)
+    const asked = link.asked.length
+    await until(() => link.asked.length > asked + 3)
+    t.ok(orphans.has(uuid), 'it is asked again and again')
+    t.equal(orphans.metered, 0)
+    await set('linger_call', encodeCallState({ ...state, attempt: undefined, node: 'alive' }))
+    await until(() => !orphans.has(uuid))
+    await set('linger_call', encodeCallState({ ...state, attempt: undefined, node: 'dead' }))
+    live.add(uuid)
+    orphans.consider(uuid, link)
+    await until(() => !orphans.has(uuid))
+    live.delete(uuid)
+    orphans.consider(uuid, link)
+    await until(() => orphans.metered === 1)
+    call.legs[0]!.hangup()
+    await until(() => orphans.metered === 0)
+    call.hangup()
+    await call.ended
+  },
+)
+
+t.test('a caller who is charged himself is looked after beside the leg that he talks to', async (t) => {
+  const { orphans, call, uuid, link, state, attempt, payer } = await orphaned(t, {
+    call: { farEnd: farEnds.answers(4_200) },
+  })
+  const own = { ...attempt, id: 'own', target: 'answered', gateway: undefined }
+  const leg = {
+    uuid,
+    attempt: own,
+    answeredAt: undefined,
+    bridgedAt: 0,
+    endedAt: undefined,
+    endIsExact: false,
+  }
+  await link.api('uuid_setvar', [uuid, 'linger_call', encodeCallState({ ...state, legs: [leg] })])
+  orphans.consider(uuid, link)
+  await until(() => orphans.metered === 2)
+  const isMore = ({ held }: Awaited<ReturnType<typeof heldBy>>): boolean => held > parseMoney(twoSlices)
+  await answered(() => heldBy(services.pool, payer), isMore)
+  t.equal(talked(await call.ended), 4.2)
+  await until(() => orphans.metered === 0)
 })
 
 t.test('while nobody can say what credit there is it is asked for again', async (t) => {

@@ -5,14 +5,16 @@ import t from 'tap'
 import { parseMoney } from '../src/billing/money.js'
 import { plainTerms } from '../src/billing/rating.js'
 import { channelFacts } from '../src/call/facts.js'
-import type { Identity } from '../src/call/identify.js'
-import { fromHangupComplete, fromJsonCdr, type LegDocument } from '../src/call/legs/leg-document.js'
+import { identify, type Identity } from '../src/call/identify.js'
+import { fromJsonCdr } from '../src/call/watch/json-cdr-document.js'
+import { callsOf, fromHangupComplete, type LegDocument } from '../src/call/legs/leg-document.js'
 import type { Attempt } from '../src/call/legs/legs.js'
 import { readOpenRecord } from '../src/call/open-record.js'
 import { secondRecord, type Told } from '../src/call/watch/second-record.js'
-import { encodeCallState, type CallState } from '../src/call/state.js'
+import { encodeCallState, encodeLegState, type CallState } from '../src/call/state.js'
 import { Story } from '../src/call/story.js'
 import { resume } from '../src/call/takeover.js'
+import { callFacts, ownerOf } from '../src/call/legs/transferred-leg.js'
 import { Event } from '../src/esl/event.js'
 import type { CallRecord } from '../src/store/call-record.js'
 import { Catalog } from '../src/store/catalog.js'
@@ -60,10 +62,13 @@ const state: CallState = {
   called: identity.called,
   destination: '0901234567',
   route: 'dial',
+  args: {},
   isVip: true,
   startedAt: 1,
   legs: [],
   results: [],
+  steps: [],
+  isGivenBack: false,
   attempt,
 }
 
@@ -131,13 +136,24 @@ function calledDocument(heard: Heard, outlivesUs: number): LegDocument | undefin
   )
 }
 
+/** mod_json_cdr's document of a leg that was dialled for one number, and transferred to another. */
+function transferredCdr(final: Event): Record<string, unknown> {
+  const json = cdrOf(final) as { callflow: Record<string, Record<string, string>>[] }
+  const [last] = json.callflow
+  const first = {
+    caller_profile: { caller_id_number: '1000', destination_number: '84901234567', ani: '1000' },
+    times: { ...last?.times, profile_created_time: last?.times?.created_time ?? '' },
+  }
+  return { ...json, callflow: [last, first] }
+}
+
 /** What the two may differ in: who tells, and what only the session knows. */
 function comparable({ source, hungUpBy, ...record }: CallRecord): unknown {
   return [record, source === 'incomplete' || hungUpBy === null]
 }
 
 t.test('the switch’s own documents give the same money as the session, at any time', async (t) => {
-  // That of a called leg which got a socket of its own is no call (our dialplan does not let it).
+  // That of a called leg which got a socket of its own is told of below.
   const names = outboundRecordings().filter(
     (name) => finalOf(recorded(name).events)?.get('Call-Direction') === 'inbound',
   )
@@ -182,6 +198,108 @@ t.test('the switch’s own documents give the same money as the session, at any 
       { numRuns: 15 },
     )
   t.ok(charged > 100)
+})
+
+t.test(
+  'a leg that was transferred here is a call of its own: both sources tell the same, at any time',
+  async () => {
+    const dialled = { ...attempt, id: 'first' }
+    const linger_leg = encodeLegState({ callUuid: randomUUID(), tenant: 'demo', attempt: dialled })
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 2e9 }), { minLength: 1, maxLength: 30 }),
+        fc.integer({ min: 1e15, max: 1.8e15 }),
+        (gaps, start) => {
+          const { channel, events } = atOtherTimes(recorded('refer-by-caller-2'), gaps, start)
+          const final = finalOf(events)!
+          for (const event of [channel, final]) event.set('variable_linger_leg', linger_leg)
+          const facts = callFacts(channel)
+          const owner = ownerOf(channel, facts, catalog)
+          const story = new Story(facts, identify(facts, catalog, { ...options, owner }))
+          story.route = 'dial'
+          for (const event of events) story.observe(event)
+          const record = story.record(final)
+          assert.equal(record.callUuid, channel.get('Unique-ID'))
+          assert.equal(record.startedAt, Number(channel.get('Caller-Profile-Created-Time')))
+          assert.deepEqual(
+            [record.caller, record.called, record.direction, record.charges, record.cost, record.ringMs],
+            ['84901234567', '84908888888', 'outbound', [], '0.00', 0],
+          )
+          const unserved = callsOf(fromHangupComplete(final)).at(-1)!
+          final.set('variable_linger_call', story.state('node1', attempt))
+          const tellings: Told[] = [
+            {
+              callUuid: facts.uuid,
+              documents: [callsOf(fromHangupComplete(final)).at(-1)!],
+              open: undefined,
+            },
+            {
+              callUuid: facts.uuid,
+              documents: callsOf(fromJsonCdr(transferredCdr(final))).slice(1),
+              open: undefined,
+            },
+            {
+              callUuid: facts.uuid,
+              documents: [unserved],
+              open: readOpenRecord(JSON.parse(JSON.stringify(story.openRecord()))),
+            },
+          ]
+          for (const told of tellings) {
+            const other = secondRecord(told, options)!
+            assert.deepEqual(comparable({ ...other, gateway: record.gateway }), comparable(record))
+          }
+          // No server lived to write anything.
+          const nobodys = secondRecord(
+            { callUuid: facts.uuid, documents: [unserved], open: undefined },
+            options,
+          )!
+          assert.deepEqual(comparable({ ...nobodys, route: record.route }), comparable(record))
+        },
+      ),
+      { numRuns: 30 },
+    )
+  },
+)
+
+t.test('a caller who is charged himself is so from our answer to his end, whoever tells', async (t) => {
+  const { channel, events } = recorded('json-answer-caller-hangs-up')
+  const own: Attempt = {
+    ...attempt,
+    id: 'own',
+    target: 'answered',
+    gateway: undefined,
+    number: '842812345678',
+  }
+  const story = new Story(channelFacts(channel), identity)
+  story.route = 'play'
+  story.legs.answering(story.facts.uuid, own, undefined)
+  const text = story.state('node1')
+  const before = readOpenRecord(JSON.parse(JSON.stringify(story.openRecord())))
+  for (const event of events) story.observe(event)
+  const final = finalOf(events)!
+  const record = story.record(final)
+  const [answeredAt, endedAt] = ['answer', 'end'].map((name) => Number(final.get(`variable_${name}_uepoch`)))
+  t.match(record, {
+    bLegUuid: null,
+    bridgedAt: null,
+    bridgedMs: 0,
+    gateway: null,
+    charges: [{ legUuid: story.facts.uuid, gateway: null, number: '842812345678', answeredAt, endedAt }],
+  })
+  t.equal(record.billedMs, record.answeredMs)
+  const callUuid = story.facts.uuid
+  final.set('variable_linger_call', text)
+  for (const told of [
+    { documents: [fromHangupComplete(final)!], open: undefined },
+    { documents: [fromJsonCdr(cdrOf(final))], open: before },
+  ])
+    t.same(
+      comparable({ ...secondRecord({ callUuid, ...told }, options)!, isVip: false }),
+      comparable({ ...record, isVip: false }),
+    )
+  const known = readOpenRecord(JSON.parse(JSON.stringify(story.openRecord())))!
+  const lost = secondRecord({ callUuid, documents: [], open: before, seenAt: known.lastHeardAt }, options)!
+  t.match(lost, { source: 'incomplete', charges: [] }, 'that it was answered was not known')
 })
 
 t.test('a caller and a carrier whose ends are seconds apart: the carrier’s counts', async (t) => {

@@ -4,12 +4,13 @@ import type pg from 'pg'
 import t, { type Test } from 'tap'
 import { parseMoney } from '../src/billing/money.js'
 import { plainTerms } from '../src/billing/rating.js'
-import { fromHangupComplete, fromJsonCdr } from '../src/call/legs/leg-document.js'
+import { fromJsonCdr } from '../src/call/watch/json-cdr-document.js'
+import { fromHangupComplete } from '../src/call/legs/leg-document.js'
 import type { Attempt, Leg } from '../src/call/legs/legs.js'
 import { LiveCalls, type LiveCall } from '../src/call/live.js'
-import { openRecordJson } from '../src/call/open-record.js'
+import { openRecordJson, readOpenRecord } from '../src/call/open-record.js'
 import { SecondSource, type SecondSourceOptions } from '../src/call/watch/second-source.js'
-import { encodeCallState } from '../src/call/state.js'
+import { encodeCallState, encodeLegState } from '../src/call/state.js'
 import { Event } from '../src/esl/event.js'
 import { Feeder } from '../src/journal/feeder.js'
 import { Journal } from '../src/journal/journal.js'
@@ -63,10 +64,11 @@ async function node(
   const live = new LiveCalls()
   const source = new SecondSource({
     journal,
+    records: journal,
     pool,
     catalog,
     live,
-    elsewhere: { has: () => Promise.resolve(undefined) },
+    elsewhere: { has: () => Promise.resolve(undefined), heardAt: () => 0, isLinked: () => false },
     log,
     trustedProfiles: new Set(),
     defaultCountry: 'VN',
@@ -127,10 +129,13 @@ class Told {
         called: attempt.number,
         destination: '0901234567',
         route: 'dial',
+        args: {},
         isVip: false,
         startedAt,
         legs: [],
         results: [],
+        steps: [],
+        isGivenBack: false,
         attempt,
       }),
       ...more,
@@ -162,7 +167,7 @@ class Told {
   }
 
   /** What a session told the journal while it talked. */
-  open(lastHeardAt: number): unknown {
+  open(lastHeardAt: number, leg: Partial<Leg> = { endedAt: undefined }): unknown {
     return openRecordJson({
       facts: {
         uuid: this.callUuid,
@@ -197,7 +202,7 @@ class Told {
       route: 'dial',
       isVip: false,
       takeovers: 0,
-      legs: [{ ...this.leg, endedAt: undefined, endIsExact: false }],
+      legs: [{ ...this.leg, endIsExact: false, ...leg }],
       attempt: undefined,
       lastHeardAt,
     })
@@ -344,6 +349,7 @@ story(
     const heard: string[] = []
     const live: LiveCall = {
       uuid: told.callUuid,
+      told: 0,
       hear: ({ uuid, source }) => heard.push(`${source} ${uuid}`),
       checkpoint: () => undefined,
       supersede: () => undefined,
@@ -421,7 +427,7 @@ story('a called leg that outlives its caller is charged to its own end', async (
     asked++
     return Promise.resolve(answer)
   }
-  const here = await node(t, { elsewhere: { has } })
+  const here = await node(t, { elsewhere: { has, heardAt: () => 0, isLinked: () => false } })
   await here.source.receive(told.caller())
   await until(() => (asked > 2 ? true : undefined))
   t.same(await cdrsOf(pool, told.callUuid), [])
@@ -430,6 +436,85 @@ story('a called leg that outlives its caller is charged to its own end', async (
   t.match(await cdrOf(told.callUuid), { billed_ms: '90000', cost: '750.000000' })
   return here
 })
+
+story(
+  'a leg that talked on without its caller, and of whose end nobody tells, is charged as far as it was there',
+  async (t, told) => {
+    const leftAt = told.startedAt + 20 * second
+    const seenAt = told.startedAt + 50 * second
+    let isThere = true
+    const elsewhere = { has: () => Promise.resolve(isThere), heardAt: () => seenAt, isLinked: () => true }
+    const here = await node(t, { elsewhere })
+    await here.journal.openCall(told.callUuid, told.open(leftAt, { endedAt: leftAt, hasLeft: true }))
+    here.source.observe(told.event(told.variables()))
+    // On the disk: this server may not live to see the end of it.
+    await until(() =>
+      readOpenRecord(here.journal.openCallOf(told.callUuid)?.data)?.legs[0]?.endedAt === seenAt
+        ? true
+        : undefined,
+    )
+    t.same(await cdrsOf(pool, told.callUuid), [])
+    isThere = false
+    t.match(await cdrOf(told.callUuid), { source: 'link', billed_ms: '45000', cost: '375.000000' })
+    return here
+  },
+)
+
+story(
+  'a leg that was connected with another call while it rang is charged, though its caller never talked to it',
+  async (t, told) => {
+    let asked = 0
+    const has = (_: unknown, uuid: string): Promise<boolean> => {
+      asked++
+      return Promise.resolve(uuid === told.legUuid)
+    }
+    const here = await node(t, { elsewhere: { has, heardAt: () => 0, isLinked: () => true } })
+    const originated_legs = `${told.legUuid};Outbound Call;84901234567`
+    const variables = {
+      ...told.variables(),
+      bridge_uuid: '',
+      transfer_disposition: 'replaced',
+      originated_legs,
+    }
+    here.source.observe(told.event(variables))
+    await until(() => (asked > 2 ? true : undefined))
+    t.same(await cdrsOf(pool, told.callUuid), [])
+    await here.source.receive(told.called())
+    t.match(await cdrOf(told.callUuid), { billed_ms: '60000', cost: '500.000000' })
+    return here
+  },
+)
+
+story(
+  'a leg that talks on is waited for while its link is down, and not longer than it may talk',
+  async (t, told) => {
+    const elsewhere = { has: () => Promise.resolve(undefined), heardAt: () => 0, isLinked: () => true }
+    const here = await node(t, { elsewhere })
+    const left = { endedAt: told.startedAt + 20 * second, hasLeft: true }
+    await here.journal.openCall(told.callUuid, told.open(0, left))
+    here.source.observe(told.event(told.variables()))
+    const old = new Told((Date.now() - 5 * 60 * 60 * 1000) * 1000)
+    await here.journal.openCall(
+      old.callUuid,
+      old.open(0, { endedAt: old.startedAt + 20 * second, hasLeft: true }),
+    )
+    here.source.observe(old.event(old.variables()))
+    t.match(await cdrOf(old.callUuid), { source: 'link', billed_ms: '15000' })
+    t.same(await cdrsOf(pool, told.callUuid), [])
+    here.source.observe(
+      told.event({
+        ...told.variables(),
+        uuid: told.legUuid,
+        direction: 'outbound',
+        linger_call: '',
+        linger_leg: encodeLegState({ callUuid: told.callUuid, tenant: 'demo', attempt }),
+        end_uepoch: String(told.startedAt + 65 * second),
+      }),
+    )
+    t.match(await cdrOf(told.callUuid), { billed_ms: '60000', cost: '500.000000' })
+    return here
+  },
+)
 
 story(
   'a call that its switch knows no more is closed as it was last seen; what is told a day later replaces that once',

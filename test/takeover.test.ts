@@ -39,10 +39,13 @@ const state: CallState = {
   called: '84901234567',
   destination: '0901234567',
   route: 'dial',
+  args: {},
   isVip: true,
   startedAt: 1795207538128768,
   legs: [],
   results: [],
+  steps: [],
+  isGivenBack: false,
   attempt,
 }
 
@@ -142,4 +145,35 @@ t.test('a caller whose gateway refused while no server was there comes back with
   channel.set('variable_originate_disposition', 'failure')
   t.same(resume(state, channel).results, [], 'no cause')
   t.same(resume({ ...state, attempt: undefined }, channel), { legs: [], results: [] })
+})
+
+t.test('a leg that was transferred away is not over because its caller comes back', async (t) => {
+  const { channel } = recorded('takeover-after-bridge-2')
+  channel.delete('variable_bridge_hangup_cause')
+  t.match(resume(state, channel).legs, [{ hasLeft: true, endedAt: 1795207541208784, endIsExact: false }])
+})
+
+t.test('a leg that was transferred here brings nobody along whom it had talked to before', async (t) => {
+  const { channel } = recorded('refer-by-caller-2')
+  const before = channel.get('variable_bridge_uuid')
+  t.match(resume(state, channel).legs, [{ uuid: before }], 'as it looks')
+  const knows = { ...state, ...(before !== undefined && { bridgedBefore: before }) }
+  t.same(resume(knows, channel), { legs: [], results: [] })
+})
+
+t.test('a caller who is charged himself is so from his answer on, which his channel tells', async (t) => {
+  const { channel } = recorded('takeover-while-talking-2')
+  const own: Leg = {
+    uuid: 'caller',
+    attempt: { ...attempt, target: 'answered', gateway: undefined },
+    answeredAt: undefined,
+    bridgedAt: 0,
+    endedAt: undefined,
+    endIsExact: false,
+  }
+  const answeredAt = Number(channel.get('Caller-Channel-Answered-Time'))
+  t.ok(answeredAt > 0)
+  const { legs } = resume({ ...state, attempt: undefined, legs: [own] }, channel)
+  t.match(legs, [{ answeredAt, endedAt: undefined }])
+  t.match(resume({ ...state, legs: [{ ...own, answeredAt: 7 }] }, channel).legs, [{ answeredAt: 7 }])
 })

@@ -18,6 +18,10 @@ export interface AdminDependencies {
   log: Logger
   /** The links to the FreeSWITCHes, as they are now. */
   switches: () => readonly SwitchStatus[]
+  /** Undefined: there is none. */
+  rabbit: () => RabbitStatus | undefined
+  /** What this node knows of gateways, one answer for each. */
+  gatewayStatus: (gateways: readonly AskedGateway[]) => Promise<readonly GatewayStatus[]>
   /** What must be well for /ready besides PostgreSQL, Redis, the catalog and the links. */
   readiness: () => Promise<Check[]>
   /** What else is served on the same port, with its own ways of proving who asks. */
@@ -33,6 +37,15 @@ export interface Check {
   detail?: string
 }
 
+/** What is shown of the RabbitMQ that events go to. */
+export interface RabbitStatus {
+  readonly isUp: boolean
+  /** Why events wait, one line. */
+  readonly trouble: string | undefined
+  /** Events that wait. */
+  readonly pending: number
+}
+
 /** What is shown of a link to a FreeSWITCH. */
 export interface SwitchStatus {
   /** `host:port` */
@@ -46,4 +59,24 @@ export interface SwitchStatus {
   readonly coreUuid?: string | undefined
   /** In µs since 1970, by the switch's clock; 0: nothing was heard yet. */
   readonly lastHeardAt?: number
+}
+
+export interface AskedGateway {
+  /** As the switches know it. */
+  readonly name: string
+  readonly maxCalls?: number
+}
+
+/** How a gateway does, as this node sees it. */
+export interface GatewayStatus {
+  readonly state: 'up' | 'resting' | 'trial'
+  /** In a row, up to now. */
+  readonly failures: number
+  /** In ms since 1970. */
+  readonly restsUntil: number | undefined
+  readonly lastCause: string | undefined
+  /** FreeSWITCHes that say themselves that it is down. */
+  readonly downOn: readonly string[]
+  readonly calls: number
+  readonly callsEverywhere: number | undefined
 }

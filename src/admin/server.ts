@@ -6,6 +6,7 @@ import type { AdminDependencies } from './dependencies.js'
 import { answerClientError, answerError, answerNotFound } from './errors.js'
 import { bookings } from './resources/bookings.js'
 import { cdrs } from './resources/cdrs.js'
+import { gateways } from './resources/gateways.js'
 import { health } from './resources/health.js'
 import { blacklist, vip } from './resources/lists.js'
 import { switches } from './resources/switches.js'
@@ -21,7 +22,7 @@ const requestTimeoutMs = 30_000
 const longestParameter = 64 * 9
 
 /** What is under /v1: a file a resource. */
-const resources = [cdrs, tenants, bookings, transactions, blacklist, vip, switches]
+const resources = [cdrs, tenants, bookings, transactions, blacklist, vip, switches, gateways]
 
 /** Makes the admin API; it does not listen yet. Everything under /v1 needs an admin key. */
 export async function buildAdmin(dependencies: AdminDependencies): Promise<FastifyInstance> {

@@ -1,6 +1,7 @@
 import { stateVariable } from '../channel/channel.js'
 import type { Event } from '../esl/event.js'
 import { HeaderList } from '../esl/header-list.js'
+import { legVariable } from '../numbering/dial-string.js'
 
 /**
  * What a channel's headers and variables mean, in one place.
@@ -20,6 +21,8 @@ export interface ChannelFacts {
    * into its linger notice, where it could forge further frames, the final event among them.
    */
   readonly couldForge: boolean
+  /** FreeSWITCH's name of the channel, `sofia/internal/1000@example.com`. */
+  readonly channelName?: string
   readonly accountCode: string | undefined
   readonly authUser: string | undefined
   readonly authRealm: string | undefined
@@ -34,14 +37,27 @@ export interface ChannelFacts {
   readonly isReadyToBridge: boolean
   /** This or another node had it before. */
   readonly isKnown: boolean
+  /** The call that dialled this leg, which was transferred to a dialplan since: it is a call of its own. */
+  readonly transferredFrom?: string
+  /** The leg that the channel talked to last before the call came here: none of the call's. */
+  readonly bridgedBefore?: string
   readonly sipCallId: string | undefined
   readonly switchName: string | undefined
   /** µs since 1970, by the switch's clock. */
   readonly createdAt: number
   readonly answeredAt: number | undefined
+  /** When it came here. */
+  readonly arrivedAt?: number
 }
 
-const anonymousNames = new Set(['', 'anonymous', 'restricted', 'unavailable', 'unknown', 'private'])
+const anonymousNames = new Set([
+  ...['', 'anonymous', 'restricted', 'unavailable', 'unknown', 'private', 'withheld', 'blocked'],
+])
+/** What FreeSWITCH presents for a caller without a number, 0000000000, and other switches with fewer zeros. */
+const noNumber = /^\+?0{6,}$/
+
+/** They tell of a call that was ours before, or of a leg of one. */
+const knownVariables = [stateVariable, legVariable] as const
 
 const factHeaders = new HeaderList([
   'Unique-ID',
@@ -60,6 +76,7 @@ const factHeaders = new HeaderList([
   'variable_domain_name',
   'variable_hangup_after_bridge',
   `variable_${stateVariable}`,
+  `variable_${legVariable}`,
   'variable_sip_auth_realm',
   'variable_sip_auth_username',
   'variable_sip_authorized',
@@ -77,9 +94,12 @@ export function channelFacts(channel: Event): ChannelFacts {
     callerNumber,
     callerName: has['Caller-Caller-ID-Name'] ?? '',
     isAnonymous:
-      anonymousNames.has(callerNumber.toLowerCase()) || has['Caller-Privacy-Hide-Number'] === 'true',
+      anonymousNames.has(callerNumber.toLowerCase()) ||
+      noNumber.test(callerNumber) ||
+      has['Caller-Privacy-Hide-Number'] === 'true',
     calledNumber: has['Caller-Destination-Number'] ?? '',
     couldForge: /[\r\n]/.test(has['Channel-Name'] ?? ''),
+    ...(has['Channel-Name'] !== undefined && { channelName: has['Channel-Name'] }),
     accountCode: has.variable_accountcode,
     authUser: has.variable_sip_auth_username,
     authRealm: has.variable_sip_auth_realm,
@@ -88,17 +108,20 @@ export function channelFacts(channel: Event): ChannelFacts {
     domain: has.variable_domain_name,
     socketPath: has.variable_socket_path,
     isReadyToBridge: has.variable_continue_on_fail === 'true' && has.variable_hangup_after_bridge === 'false',
-    isKnown: has[`variable_${stateVariable}`] !== undefined,
+    isKnown: knownVariables.some((name) => has[`variable_${name}`] !== undefined),
     sipCallId: has.variable_sip_call_id,
     switchName: has['FreeSWITCH-Switchname'],
     createdAt: microsOf(has['Caller-Channel-Created-Time']) ?? microsOf(has['Event-Date-Timestamp']) ?? 0,
     answeredAt: microsOf(has['Caller-Channel-Answered-Time']),
+    arrivedAt: microsOf(has['Event-Date-Timestamp']) ?? 0,
   }
 }
 
-/** A call that this or another node had before: never refused for capacity. */
+/**
+ * A call that this or another node had before, or a leg of one, which was transferred: never refused for capacity.
+ */
 export function isKnownCall(channel: Event): boolean {
-  return channel.peek(`variable_${stateVariable}`) !== undefined
+  return knownVariables.some((name) => channel.peek(`variable_${name}`) !== undefined)
 }
 
 /** A time in µs since 1970; undefined when it is absent or 0, FreeSWITCH's "not yet". */

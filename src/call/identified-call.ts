@@ -34,6 +34,10 @@ export class IdentifiedCall {
     return this.identity.called
   }
 
+  get callerNumber(): string {
+    return this.facts.callerNumber
+  }
+
   get calledExtension(): Extension | undefined {
     return this.identity.calledExtension
   }

@@ -1,8 +1,8 @@
+import type { Direction } from '../numbering/direction.js'
 import { normalNumber, type Country } from '../numbering/normal-form.js'
 import type { Catalog, Extension, Tenant } from '../store/catalog.js'
+import type { Owner } from '../store/directory.js'
 import type { ChannelFacts } from './facts.js'
-
-export type Direction = 'inbound' | 'outbound' | 'internal'
 
 /** Whose call it is and who is in it. */
 export interface Identity {
@@ -14,6 +14,8 @@ export interface Identity {
   readonly called: string
   /** The extension that calls; undefined: a caller from outside. */
   readonly callerExtension: Extension | undefined
+  /** The extension that transferred the call to where it is now: it goes there on its account. */
+  readonly transferor?: Extension | undefined
   /** The extension that is called, itself or by its DID. */
   readonly calledExtension: Extension | undefined
   readonly isEmergency: boolean
@@ -26,6 +28,8 @@ export interface IdentifyOptions {
   readonly defaultCountry: Country
   /** Whose call it is, where a server has found that out before. */
   readonly tenant?: Tenant | undefined
+  /** Whose channel it is, and which of its extensions; not for the channel to say, as it was dialled by us. */
+  readonly owner?: Owner | undefined
 }
 
 /**
@@ -35,10 +39,11 @@ export interface IdentifyOptions {
 export function identify(
   facts: ChannelFacts,
   catalog: Catalog,
-  { trustedProfiles, defaultCountry, tenant: known }: IdentifyOptions,
+  { trustedProfiles, defaultCountry, owner: dialled, tenant: known = dialled?.tenant }: IdentifyOptions,
 ): Identity {
   const believesFrom = facts.isAuthorized || trustedProfiles.has(facts.profile ?? '')
   const found =
+    dialled ??
     (facts.accountCode === undefined ? undefined : catalog.byAccount(facts.accountCode)) ??
     (facts.authUser === undefined ? undefined : catalog.byAuthUser(facts.authUser, facts.authRealm)) ??
     (believesFrom ? catalog.byTrustedExtension(facts.callerNumber, facts.domain) : undefined)
@@ -61,7 +66,8 @@ export function identify(
       isEmergency: false,
     }
   }
-  const isEmergency = tenant.emergencyNumbers.has(facts.calledNumber)
+  // +112, as some phones dial it, is in normal form what it is meant to be.
+  const isEmergency = [facts.calledNumber, called].some((form) => tenant.emergencyNumbers.has(form))
   const ownDid = did?.tenant.id === tenant.id ? did : undefined
   const calledExtension = isEmergency
     ? undefined
@@ -72,5 +78,10 @@ export function identify(
     owner === undefined ? undefined : catalog.extension(tenant.id, owner.extension ?? facts.callerNumber)
   const isFromInside = owner?.extension !== undefined || callerExtension !== undefined
   const direction = !isInside ? 'outbound' : isFromInside ? 'internal' : 'inbound'
-  return { tenant, direction, caller, called, callerExtension, calledExtension, isEmergency }
+  return {
+    ...{ tenant, direction, callerExtension, calledExtension, isEmergency },
+    // An extension is its own normal form, even if it has as many digits as a number of the country.
+    caller: callerExtension?.number === facts.callerNumber ? facts.callerNumber : caller,
+    called: calledExtension?.number === facts.calledNumber ? facts.calledNumber : called,
+  }
 }

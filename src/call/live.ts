@@ -3,6 +3,10 @@ import type { LegDocument } from './legs/leg-document.js'
 /** A call that has its session here. */
 export interface LiveCall {
   readonly uuid: string
+  /** How many changes of its status it has told. */
+  readonly told: number
+  /** Its dialplan does something else with it: the session only waits for its end. */
+  readonly isLeft?: boolean
   /** A leg of it is over, as the switch tells beside the session's own socket. */
   hear(document: LegDocument): void
   /** What `Journal.openCall` should be told by now; undefined: it knows. */
@@ -21,6 +25,12 @@ export class LiveCalls {
 
   has(uuid: string): boolean {
     return this.#calls.has(uuid)
+  }
+
+  /** Whether the call's session sees to what talks in it. */
+  serves(uuid: string): boolean {
+    const call = this.#calls.get(uuid)
+    return call !== undefined && call.isLeft !== true
   }
 
   add(call: LiveCall): void {

@@ -1,7 +1,8 @@
 import type { ChannelFacts } from './facts.js'
-import type { Direction, Identity } from './identify.js'
+import type { Direction } from '../numbering/direction.js'
+import type { Identity } from './identify.js'
 import type { Attempt, Leg } from './legs/legs.js'
-import { attemptFromJson, attemptJson, legFromJson, legJson } from './state.js'
+import { attemptFromJson, attemptJson, legFromJson, legJson, type PlannedRecording } from './state.js'
 
 /**
  * What the journal keeps of a call in progress: enough to close it, should nobody else ever tell of it. Written
@@ -20,6 +21,7 @@ export interface OpenRecord {
   readonly takeovers: number
   readonly legs: readonly Leg[]
   readonly attempt: Attempt | undefined
+  readonly recording?: PlannedRecording
   /** The last sign of life, in µs by the switch's clock. */
   readonly lastHeardAt: number
 }
@@ -55,5 +57,21 @@ export function readOpenRecord(data: unknown): OpenRecord | undefined {
     ...json,
     legs: json.legs.map(legFromJson),
     attempt: json.attempt === undefined ? undefined : attemptFromJson(json.attempt),
+  }
+}
+
+/** The same with legs that were there still. @param at µs by the switch's clock */
+export function seenUntil(record: OpenRecord, legUuids: readonly string[], at: number): unknown {
+  const { legs, attempt, ...rest } = record
+  const seen = legs.map((leg) =>
+    legUuids.includes(leg.uuid) && leg.endedAt !== undefined && !leg.endIsExact
+      ? { ...leg, endedAt: Math.max(leg.endedAt, at) }
+      : leg,
+  )
+  return {
+    ...rest,
+    v: version,
+    legs: seen.map(legJson),
+    ...(attempt && { attempt: attemptJson(attempt) }),
   }
 }

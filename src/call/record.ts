@@ -6,7 +6,7 @@ import { HeaderList, type Picked } from '../esl/header-list.js'
 import type { CallRecord, Charge } from '../store/call-record.js'
 import { microsOf, millisBetween, type ChannelFacts } from './facts.js'
 import type { Identity } from './identify.js'
-import type { Leg } from './legs/legs.js'
+import { isOwn, type Leg } from './legs/legs.js'
 
 /** What is known of a call when it is over, by whoever tells it. */
 export interface CallStory {
@@ -47,6 +47,9 @@ const keptVariables = [
   'sip_network_ip',
   'sip_user_agent',
   'sofia_profile_name',
+  'transfer_destination',
+  'transfer_disposition',
+  'transfer_to',
 ] as const
 const longestKeptValue = 512
 
@@ -73,13 +76,18 @@ export function callRecord(story: CallStory): CallRecord {
   const { facts, identity, legs } = story
   const final = story.finalEvent?.pick(finalHeaders)
   const { tenant } = identity
-  const startedAt = microsOf(final?.variable_start_uepoch) ?? facts.createdAt
+  const { transferredFrom } = facts
+  // A leg that was transferred to a dialplan is a call since then: what was before is the other call's.
+  const since = transferredFrom === undefined ? 0 : facts.createdAt
+  const startedAt = Math.max(since, microsOf(final?.variable_start_uepoch) ?? facts.createdAt)
   const endedAt = microsOf(final?.variable_end_uepoch) ?? Math.max(story.lastHeardAt, startedAt)
-  const answeredAt = (final ? microsOf(final.variable_answer_uepoch) : facts.answeredAt) ?? null
+  const answered = (final ? microsOf(final.variable_answer_uepoch) : facts.answeredAt) ?? null
+  const answeredAt = answered === null ? null : Math.max(since, answered)
   const progressAt =
     microsOf(final?.variable_progress_uepoch) ?? microsOf(final?.variable_progress_media_uepoch)
   const charges = legs.flatMap(chargeOf)
-  const talked = legs.at(-1)
+  const called = legs.filter((leg) => !isOwn(leg))
+  const talked = called.at(-1)
   return {
     v: 1,
     callUuid: facts.uuid,
@@ -96,12 +104,13 @@ export function callRecord(story: CallStory): CallRecord {
     bLegUuid: talked?.uuid ?? null,
     startedAt,
     answeredAt,
-    bridgedAt: legs[0]?.bridgedAt ?? null,
+    bridgedAt: called[0]?.bridgedAt ?? null,
     endedAt,
     durationMs: millisBetween(startedAt, endedAt),
-    ringMs: progressAt === undefined ? 0 : millisBetween(progressAt, answeredAt ?? endedAt),
+    ringMs:
+      progressAt === undefined || progressAt < since ? 0 : millisBetween(progressAt, answeredAt ?? endedAt),
     answeredMs: answeredAt === null ? 0 : millisBetween(answeredAt, endedAt),
-    bridgedMs: sum(legs.map((leg) => millisBetween(leg.bridgedAt, leg.endedAt ?? endedAt))),
+    bridgedMs: sum(called.map((leg) => millisBetween(leg.bridgedAt, leg.endedAt ?? endedAt))),
     billedMs: sum(charges.map((charge) => charge.billedMs)),
     hangupCause:
       final?.variable_hangup_cause ?? final?.['Hangup-Cause'] ?? story.ending?.cause ?? 'UNSPECIFIED',
@@ -121,7 +130,10 @@ export function callRecord(story: CallStory): CallRecord {
     recordingPath: story.recordingPath ?? null,
     cost: formatMoney(charges.reduce((total, { units }) => total + units, 0n)),
     carrierCost: carrierTotal(charges),
-    variables: final ? kept(final) : {},
+    variables: {
+      ...(final && kept(final)),
+      ...(transferredFrom !== undefined && { transferred_from: transferredFrom }),
+    },
     charges: charges.map(({ charge }) => charge),
   }
 }

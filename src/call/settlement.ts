@@ -5,9 +5,12 @@ import { CallerGone } from '../esl/errors.js'
 import type { Event } from '../esl/event.js'
 import { Released } from '../esl/listener.js'
 import { JournalError } from '../journal/errors.js'
+import type { Announcer } from './announcer.js'
 import type { Dialler } from './legs/dialler.js'
+import { documentText, fromHangupComplete } from './legs/leg-document.js'
 import type { SessionDependencies } from './session-dependencies.js'
 import type { Story } from './story.js'
+import { leftRinging } from './legs/transferred-leg.js'
 
 /** A call with which its session has nothing more to do. */
 export interface EndedCall {
@@ -16,6 +19,7 @@ export interface EndedCall {
   readonly connection: Connection
   /** Undefined: nothing was dialled. */
   readonly dialler: Dialler | undefined
+  readonly announcer: Announcer
   /** The journal has it open. */
   readonly isOpen: boolean
   readonly log: Logger
@@ -35,27 +39,79 @@ export async function settle(
 ): Promise<void> {
   const { story, channel } = call
   const { facts, identity } = story
-  if (channel.hasHungUp) await awaitLegs(call, dependencies)
+  if (channel.hasHungUp && (await hasLegThatTalksOn(call, finalEvent, dependencies)))
+    return handOver(call, finalEvent, dependencies)
   if (!story.isToldBy(finalEvent) && !facts.couldForge) return leave(call, dependencies)
   await record(call, finalEvent, dependencies)
   if (identity.tenant !== undefined) dependencies.limits.end(identity.tenant.id, facts.uuid)
+  await letGo(channel)
+}
+
+async function letGo(channel: Channel): Promise<void> {
   await channel.exit().catch((error: unknown) => {
     if (!(error instanceof CallerGone)) throw error
   })
 }
 
-/** A called leg is charged up to its own end, of which its caller's events tell only nearly. */
-async function awaitLegs(
-  { story, dialler, log }: EndedCall,
+/**
+ * A called leg is charged up to its own end, of which its caller's events tell only nearly. It may be far: transferred,
+ * it talks on without its caller.
+ */
+async function hasLegThatTalksOn(
+  { story, log }: EndedCall,
+  finalEvent: Event | undefined,
   { elsewhere }: SessionDependencies,
-): Promise<void> {
+): Promise<boolean> {
   const { legs, facts, isDocumented } = story
-  if (legs.areExact || !(isDocumented || elsewhere.hears(facts.switchName))) return
-  if (await story.exactLegs(legsWordMs)) return
-  const left = await Promise.all(legs.all.map(({ uuid }) => elsewhere.has(facts.switchName, uuid)))
-  if (!left.includes(true)) return
-  log.info('a called leg talks on without its caller: the record waits for its end')
-  await story.exactLegs(dialler?.mayTalkForMs ?? 0)
+  const { switchName } = facts
+  const ringing = leftRinging(finalEvent, legs.all)
+  const { left } = legs
+  const mayHaveLeft = ringing !== undefined || left.length > 0
+  if (!mayHaveLeft && legs.areExact) return false
+  if (!isDocumented && !(mayHaveLeft ? elsewhere.isLinked(switchName) : elsewhere.hears(switchName)))
+    return false
+  if (!mayHaveLeft && (await story.exactLegs(legsWordMs))) return false
+  const awaited = [...legs.awaited.map(({ uuid }) => uuid), ...(ringing === undefined ? [] : [ringing])]
+  const answers = await Promise.all(awaited.map((uuid) => elsewhere.has(switchName, uuid)))
+  const talking = awaited.filter((_, i) => answers[i])
+  for (const uuid of talking) elsewhere.lookAfter(switchName, uuid)
+  // Nobody can be asked now: somebody will tell of it all the same.
+  const isTransferred = finalEvent?.peek('variable_transfer_disposition') !== undefined
+  const mayBeTold = elsewhere.isLinked(switchName) || (isDocumented && isTransferred)
+  if (talking.length > 0 || (mayHaveLeft && answers.includes(undefined) && mayBeTold)) {
+    log.info('a called leg talks on without its caller: the record waits for its end')
+    return true
+  }
+  if (left.length > 0) await story.exactLegs(legsWordMs)
+  return false
+}
+
+/**
+ * The session is over, the call is not: what is known of it is kept on the disk, and whoever tells of the last leg's end
+ * completes it (SecondSource), here or after this server has died.
+ */
+async function handOver(
+  call: EndedCall,
+  finalEvent: Event | undefined,
+  dependencies: SessionDependencies,
+): Promise<void> {
+  const { story, channel, dialler, log } = call
+  const { journal, limits, elsewhere } = dependencies
+  const { uuid } = story.facts
+  const document = story.isDocumented || finalEvent === undefined ? undefined : fromHangupComplete(finalEvent)
+  try {
+    await Promise.all([
+      journal.openCall(uuid, story.openRecord()),
+      document && journal.keepDocument(uuid, uuid, documentText(document)),
+    ])
+  } catch (error) {
+    if (!(error instanceof JournalError)) throw error
+    log.error({ err: error }, 'a leg that talks on is charged to the end of its talk with the caller')
+    return record(call, finalEvent, dependencies)
+  }
+  if (story.identity.tenant !== undefined) limits.end(story.identity.tenant.id, uuid)
+  elsewhere.lost(uuid, { mayTalkForMs: dialler?.mayTalkForMs ?? 0, isOver: true })
+  await letGo(channel)
 }
 
 /** The socket is lost, or let go, and nobody has said how the call ended: it goes on elsewhere, or is over. */
@@ -64,7 +120,9 @@ async function leave(call: EndedCall, dependencies: SessionDependencies): Promis
   const { journal, limits, elsewhere } = dependencies
   const { uuid } = story.facts
   const { hasHungUp: isOver } = channel
-  if (connection.closedBy instanceof Released)
+  dialler?.leave()
+  if (story.isGivenBack) log.info('the call was given back to its dialplan')
+  else if (connection.closedBy instanceof Released)
     log.info({ why: connection.closedBy.message }, 'the call goes on elsewhere')
   else log.warn({ isOver }, 'the event socket ended without the final event: the call stays open')
   if (story.identity.tenant !== undefined) limits.forget(story.identity.tenant.id, uuid)
@@ -79,14 +137,18 @@ async function leave(call: EndedCall, dependencies: SessionDependencies): Promis
 }
 
 async function record(
-  { story, dialler, log }: EndedCall,
+  { story, dialler, announcer, log }: EndedCall,
   finalEvent: Event | undefined,
-  { journal, elsewhere }: SessionDependencies,
+  { events, elsewhere, recordings }: SessionDependencies,
 ): Promise<void> {
   story.gateway = dialler?.lastGateway
-  const record = story.record(finalEvent)
+  const { missingRecording: path } = story
+  if (finalEvent !== undefined && path !== undefined)
+    log.warn({ path }, 'the call was not recorded: see the log of the switch')
+  const unlocated = story.record(finalEvent)
+  const record = recordings?.located(unlocated) ?? unlocated
   try {
-    await journal.append(record)
+    await events.append(record, announcer.details)
   } catch (error) {
     // The log is then the only place that has it.
     log.error({ err: error, record }, 'the call record could not be kept')

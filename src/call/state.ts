@@ -2,9 +2,10 @@ import { formatMoney, parseMoney } from '../billing/money.js'
 import { rateFromSnapshot, rateSnapshot } from '../billing/rate-snapshot.js'
 import { stateVariable } from '../channel/channel.js'
 import type { Event } from '../esl/event.js'
+import type { Direction } from '../numbering/direction.js'
 import { legVariable } from '../numbering/dial-string.js'
-import type { Direction } from './identify.js'
 import type { Attempt, Leg } from './legs/legs.js'
+import type { TakenStep } from './progress.js'
 
 /**
  * What a call must remember on the channel itself, as `linger_call`: whoever gets it next, after a crash or a
@@ -24,21 +25,39 @@ export interface CallState {
   /** What the channel was for, as it came: if that has changed, the call was transferred. */
   readonly destination: string
   readonly route: string
+  /** With which its route began. */
+  readonly args: Readonly<Record<string, unknown>>
   readonly isVip: boolean
   /** µs, by the switch's clock. */
   readonly startedAt: number
+  /** The leg that the channel talked to last before it was a call of ours: none of the call's. */
+  readonly bridgedBefore?: string
   /** Those that talked and are over. */
   readonly legs: readonly Leg[]
   /** How earlier attempts of the route ended, so that it need not make them again. */
   readonly results: readonly AttemptResult[]
+  /** What else the route was told, so that it comes to the same place again. */
+  readonly steps: readonly TakenStep[]
+  /** Its last server gave it back to its dialplan, on purpose: nobody has taken it over. */
+  readonly isGivenBack: boolean
+  readonly recording?: PlannedRecording
   /** What is dialled, or talks, or is over by now: the channel tells. */
   readonly attempt: Attempt | undefined
+}
+
+/** A file that the switch records the call to, at once or when it talks. */
+export interface PlannedRecording {
+  readonly path: string
+  /** It writes no more to it: that was stopped, or broke off. */
+  readonly isOver: boolean
 }
 
 export interface AttemptResult {
   readonly target: string
   readonly isConnected: boolean
   readonly cause: string
+  /** As in BridgeResult. */
+  readonly sipStatus?: number
 }
 
 /** What a called leg carries itself, as `linger_leg`: its own CDR says what it costs, whatever becomes of its caller's. */
@@ -46,15 +65,20 @@ export interface LegState {
   readonly callUuid: string
   readonly tenant: string
   readonly attempt: Attempt
+  /** The extension that called it; undefined: a caller from outside. */
+  readonly extension?: string | undefined
 }
 
 /** Versions of both texts; another one is somebody else's release: the call is known, its state is not. */
 const version = 1
 
 export function encodeCallState(state: CallState): string {
-  const { legs, attempt, ...plain } = state
+  const { legs, attempt, args, steps, isGivenBack, ...plain } = state
   return encode({
     ...plain,
+    ...(Object.keys(args).length > 0 && { args }),
+    ...(steps.length > 0 && { steps: steps.map(({ name, value }) => [name, value]) }),
+    ...(isGivenBack && { isGivenBack }),
     legs: legs.map(legJson),
     attempt: attempt && attemptJson(attempt),
   })
@@ -71,20 +95,26 @@ export function decodeCallState(text: string | undefined): CallState | undefined
     called: string(json.called),
     destination: string(json.destination),
     route: string(json.route),
+    args: json.args === undefined ? {} : object(json.args),
     isVip: json.isVip === true,
     startedAt: number(json.startedAt),
+    ...(json.bridgedBefore !== undefined && { bridgedBefore: string(json.bridgedBefore) }),
     legs: list(json.legs, legFromJson),
     results: list(json.results, (result) => ({
       target: string(result.target),
       isConnected: result.isConnected === true,
       cause: string(result.cause),
+      ...(result.sipStatus !== undefined && { sipStatus: number(result.sipStatus) }),
     })),
+    steps: json.steps === undefined ? [] : steps(json.steps),
+    isGivenBack: json.isGivenBack === true,
+    ...(json.recording !== undefined && { recording: recordingFromJson(json.recording) }),
     attempt: json.attempt === undefined ? undefined : attemptFromJson(json.attempt),
   }))
 }
 
-export function encodeLegState({ callUuid, tenant, attempt }: LegState): string {
-  return encode({ callUuid, tenant, attempt: attemptJson(attempt) })
+export function encodeLegState({ callUuid, tenant, attempt, extension }: LegState): string {
+  return encode({ callUuid, tenant, attempt: attemptJson(attempt), extension })
 }
 
 /** @returns undefined when it is not a state that this release can read */
@@ -93,6 +123,7 @@ export function decodeLegState(text: string | undefined): LegState | undefined {
     callUuid: string(json.callUuid),
     tenant: string(json.tenant),
     attempt: attemptFromJson(json.attempt),
+    ...(json.extension !== undefined && { extension: string(json.extension) }),
   }))
 }
 
@@ -121,7 +152,14 @@ export function legFromJson(value: unknown): Leg {
     bridgedAt: number(json.bridgedAt),
     endedAt: optional(json.endedAt, number),
     endIsExact: json.endIsExact === true,
+    ...(json.hasLeft === true && { hasLeft: true }),
   }
+}
+
+/** @throws RangeError when it is none */
+export function recordingFromJson(value: unknown): PlannedRecording {
+  const json = object(value)
+  return { path: string(json.path), isOver: json.isOver === true }
 }
 
 /** An attempt as JSON, for the channel and the journal. */
@@ -180,6 +218,16 @@ function object(value: unknown): Json {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new RangeError('no object where one is expected')
   return value as Json
+}
+
+function steps(value: unknown): TakenStep[] {
+  if (!Array.isArray(value)) throw new RangeError('no list where one is expected')
+  return value.map((step: unknown) => {
+    const [name, value] = Array.isArray(step) ? (step as unknown[]) : []
+    if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean')
+      throw new RangeError('no step where one is expected')
+    return { name: string(name), value }
+  })
 }
 
 function list<T>(value: unknown, read: (item: Json) => T): T[] {

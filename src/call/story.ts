@@ -4,10 +4,11 @@ import { calledLeg } from './legs/called-leg.js'
 import { micros, type ChannelFacts } from './facts.js'
 import type { Identity } from './identify.js'
 import type { LegDocument } from './legs/leg-document.js'
-import { Legs, type Attempt } from './legs/legs.js'
+import { hasTalk, Legs, type Attempt } from './legs/legs.js'
 import { openRecordJson } from './open-record.js'
+import { Progress } from './progress.js'
 import { callRecord, type CallStory } from './record.js'
-import { encodeCallState, type AttemptResult } from './state.js'
+import { encodeCallState, type AttemptResult, type PlannedRecording } from './state.js'
 
 /** A call that merely goes on is noted in the journal this often, in ms. */
 const signOfLifeMs = 60_000
@@ -21,15 +22,26 @@ export class Story {
   /** How many nodes had it before this one. */
   takeovers = 0
   route: string | undefined
+  /** With which it began. */
+  routeArguments: Readonly<Record<string, unknown>> = {}
   gateway: string | undefined
   isVip = false
   isBlacklisted = false
   /** Why it was refused. */
   refusal: string | undefined
   ending: CallStory['ending']
+  /** How what was dialled so far has ended, by an earlier server too. */
+  results: AttemptResult[] = []
+  progress = new Progress()
+  isGivenBack = false
+  /** As its route wants it; undefined: as the tenant's rules say. */
+  isRecorded: boolean | undefined
+  /** The latest that was asked for, by an earlier server too. */
+  recording: PlannedRecording | undefined
   /** What this server wrote on the channel last. */
   lastState: string | undefined
-  #recordingPath: string | undefined
+  /** Where the switch says that it has recorded, last. */
+  #recordedTo: string | undefined
   #lastEventAt: number
   /** When that was by the monotonic clock here. */
   #lastEventHere = performance.now()
@@ -50,13 +62,27 @@ export class Story {
     this.#lastEventAt = micros(event, 'Event-Date-Timestamp') ?? this.#lastEventAt
     this.#lastEventHere = performance.now()
     this.legs.observe(event)
-    if (event.name === 'RECORD_STOP') this.#recordingPath = event.peek('Record-File-Path')
+    if (event.name === 'RECORD_STOP') this.#recorded(event.peek('Record-File-Path'))
+  }
+
+  #recorded(path: string | undefined): void {
+    this.#recordedTo = path
+    if (path !== undefined && path === this.recording?.path) this.recording = { path, isOver: true }
+  }
+
+  /** µs, by the switch's clock. */
+  get lastEventAt(): number {
+    return this.#lastEventAt
   }
 
   /** What a leg says of itself, beside the caller's socket. */
   hear(document: LegDocument): void {
-    if (document.uuid === document.callUuid) this.#callersDocument = document
-    else {
+    if (document.uuid === document.callUuid) {
+      const { event } = document
+      // mod_json_cdr says more than a link.
+      if (!this.isDocumented) this.#callersDocument = document
+      this.legs.hearCaller(micros(event, 'variable_answer_uepoch'), micros(event, 'variable_end_uepoch'))
+    } else {
       const leg = calledLeg(document.event)
       if (leg !== undefined) this.legs.hear(leg)
     }
@@ -86,7 +112,7 @@ export class Story {
    *   sign of life without an event
    */
   openRecord(heardAt = this.#lastEventHere): unknown {
-    const { facts, identity, route, isVip, takeovers, legs } = this
+    const { facts, identity, route, isVip, takeovers, legs, recording } = this
     const sinceMs = Math.max(0, heardAt - this.#lastEventHere)
     return openRecordJson({
       facts,
@@ -96,16 +122,18 @@ export class Story {
       takeovers,
       legs: legs.all,
       attempt: legs.attempt,
+      ...(recording !== undefined && { recording }),
       lastHeardAt: this.#lastEventAt + Math.floor(sinceMs * 1000),
     })
   }
 
   /**
    * What whoever has the call next must know, for its channel.
-   * @param attempt what is dialled now; @param results how those before it ended
+   * @param attempt what is dialled now
    */
-  state(node: string, attempt: Attempt | undefined, results: readonly AttemptResult[]): string {
-    const { facts, identity, takeovers, route = '', isVip, legs } = this
+  state(node: string, attempt?: Attempt): string {
+    const { facts, identity, takeovers, route = '', isVip, legs, results, progress, isGivenBack } = this
+    const { recording } = this
     const { direction, caller, called } = identity
     this.lastState = encodeCallState({
       node,
@@ -116,10 +144,15 @@ export class Story {
       called,
       destination: facts.calledNumber,
       route,
+      args: this.routeArguments,
       isVip,
       startedAt: facts.createdAt,
+      ...(facts.bridgedBefore !== undefined && { bridgedBefore: facts.bridgedBefore }),
       legs: legs.all,
       results,
+      steps: progress.steps,
+      isGivenBack,
+      ...(recording !== undefined && { recording }),
       attempt,
     })
     return this.lastState
@@ -150,11 +183,29 @@ export class Story {
       isVip,
       isBlacklisted,
       refusal,
-      recordingPath: this.#recordingPath,
+      recordingPath: this.#recordedPath(finalEvent !== undefined),
       ending,
       finalEvent: final,
       lastHeardAt: this.#lastEventAt,
     })
+  }
+
+  /** What was asked for and talked, and of which the switch, whose final word is here, says nothing. */
+  get missingRecording(): string | undefined {
+    const { recording, takeovers, legs } = this
+    const isOurs = this.#recordedTo === undefined && takeovers === 0 && hasTalk(legs.all)
+    return isOurs && recording?.isOver === false ? recording.path : undefined
+  }
+
+  /** @param isHeard it was listened to the call up to its end */
+  #recordedPath(isHeard: boolean): string | undefined {
+    const { recording } = this
+    const hasTalked = hasTalk(this.legs.all)
+    // It is there, and empty: nobody was connected.
+    if (this.#recordedTo !== undefined)
+      return this.#recordedTo === recording?.path && !hasTalked ? undefined : this.#recordedTo
+    if (!hasTalked || (isHeard && this.missingRecording !== undefined)) return undefined
+    return recording?.path
   }
 
   /** Whether somebody has said how the call ended. */

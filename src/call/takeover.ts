@@ -1,7 +1,8 @@
+import { sipStatusIn } from '../channel/bridge.js'
 import { causeIn } from '../channel/channel.js'
 import type { Event } from '../esl/event.js'
 import { micros } from './facts.js'
-import type { Leg } from './legs/legs.js'
+import { isOwn, tellsOfItsEnd, type Leg } from './legs/legs.js'
 import type { AttemptResult, CallState } from './state.js'
 
 /** What became of a call's attempts while no server had it. */
@@ -16,11 +17,21 @@ export interface Resumed {
  *
  * @param channel the reply to `connect`
  */
-export function resume({ legs, results, attempt }: CallState, channel: Event): Resumed {
+export function resume(state: CallState, channel: Event): Resumed {
+  const { legs, results } = whatWasDialled(state, channel)
+  // Its answer may not have been told any more.
+  const answeredAt = micros(channel, 'Caller-Channel-Answered-Time')
+  return {
+    legs: legs.map((leg) => (isOwn(leg) ? { ...leg, answeredAt: leg.answeredAt ?? answeredAt } : leg)),
+    results,
+  }
+}
+
+function whatWasDialled({ legs, results, attempt, bridgedBefore }: CallState, channel: Event): Resumed {
   if (attempt === undefined) return { legs, results }
   const { target } = attempt
   const uuid = channel.peek('variable_bridge_uuid')
-  if (uuid !== undefined && !legs.some((leg) => leg.uuid === uuid)) {
+  if (uuid !== undefined && uuid !== bridgedBefore && !legs.some((leg) => leg.uuid === uuid)) {
     const cause =
       causeIn(channel, 'variable_last_bridge_hangup_cause') ??
       causeIn(channel, 'variable_bridge_hangup_cause') ??
@@ -40,13 +51,26 @@ export function resume({ legs, results, attempt }: CallState, channel: Event): R
       // By another dialplan than ours the latest that it can have been.
       endedAt: Math.min(leftAt(channel, bridgedAt) ?? Infinity, now),
       endIsExact: false,
+      ...(!tellsOfItsEnd(channel) && { hasLeft: true }),
     }
     return { legs: [...legs, leg], results: [...results, { target, isConnected: true, cause }] }
   }
+  const left = target === `queue:${channel.peek('variable_cc_queue') ?? ''}` && leftQueue(channel)
+  if (left) return { legs, results: [...results, { target, ...left }] }
   const cause = causeIn(channel, 'variable_originate_disposition')
   // None, or that of an earlier leg: this one was not dialled any more.
   if (cause === undefined || cause === 'SUCCESS') return { legs, results }
-  return { legs, results: [...results, { target, isConnected: false, cause }] }
+  return {
+    legs,
+    results: [...results, { target, isConnected: false, cause, ...sipStatusIn(channel, cause) }],
+  }
+}
+
+/** How the caller left the queue that it was in when its server died; undefined: it is not known to have left. */
+function leftQueue(channel: Event): Omit<AttemptResult, 'target'> | undefined {
+  const isConnected = channel.peek('variable_cc_cause') === 'answered'
+  const cause = isConnected ? 'answered' : causeIn(channel, 'variable_cc_cancel_reason')
+  return cause === undefined ? undefined : { isConnected, cause }
 }
 
 /**

@@ -1,4 +1,5 @@
-import { DocumentError, fromJsonCdr, type LegDocument } from '../call/legs/leg-document.js'
+import { fromJsonCdr } from '../call/watch/json-cdr-document.js'
+import { DocumentError, type LegDocument } from '../call/legs/leg-document.js'
 
 /**
  * Reads a document as mod_json_cdr posts or saves it: JSON as it is; with its parameter `encode`, percent-encoded or

@@ -5,6 +5,9 @@ import type pg from 'pg'
 import type { Test } from 'tap'
 import type { AdminDependencies } from '../../src/admin/dependencies.js'
 import { buildAdmin } from '../../src/admin/server.js'
+import { CallLimits } from '../../src/billing/limits.js'
+import { GatewayAccess } from '../../src/call/gateways/gateway-access.js'
+import { GatewayHealth } from '../../src/call/gateways/gateway-health.js'
 import { checkRedis, connectRedis } from '../../src/screening/redis.js'
 import { Screening } from '../../src/screening/screen.js'
 import { ensureFirstKey } from '../../src/store/api-keys.js'
@@ -61,6 +64,8 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
   await checkRedis(redis)
   const catalog = await Catalog.load(database.pool, { log })
   const told: LowBalance[] = []
+  const limits = new CallLimits({ redis, log, of: 'gateways' })
+  const access = new GatewayAccess({ health: new GatewayHealth({ log }), limits })
   const dependencies: AdminDependencies = {
     pool,
     redis,
@@ -69,12 +74,15 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
     country: 'VN',
     log,
     switches: () => [],
+    rabbit: () => undefined,
+    gatewayStatus: (gateways) => access.status(gateways),
     readiness: () => Promise.resolve([{ name: 'event_socket', ok: true }]),
     onLowBalance: (low) => told.push(low),
   }
   const app = await buildAdmin(dependencies)
   t.teardown(async () => {
     await app.close()
+    limits.close()
     await catalog.close()
     redis.disconnect()
     others.disconnect()
@@ -124,5 +132,7 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
 export const answersOfLedger = /^(topUp|refund|adjust)Tenant (20\d|404|409|413|415)$/
 /** Answers that admin-transactions.test.ts is to see. */
 export const answersOfTransactions = /^listTransactions (200|404)$/
+/** Answers that admin-gateways.test.ts is to see. */
+export const answersOfGateways = /^listGateways (200|400)$/
 /** Answers that admin-lists.test.ts is to see; the others are admin.test.ts's. */
 export const answersOfLists = /(Blacklist|Vip) (20\d|404|413|415)$/

@@ -37,6 +37,7 @@ export function cdrOf(final: Event, more: Readonly<Record<string, string>> = {})
         },
         times: {
           created_time: header('Caller-Channel-Created-Time'),
+          profile_created_time: header('Caller-Profile-Created-Time'),
           answered_time: header('Caller-Channel-Answered-Time'),
         },
       },

@@ -212,10 +212,13 @@ function stateOf(node: string, payer: Payer, attempt: Attempt): CallState {
     called: attempt.number,
     destination: '0901234567',
     route: 'dial',
+    args: {},
     isVip: false,
     startedAt: 0,
     legs: [],
     results: [],
+    steps: [],
+    isGivenBack: false,
     attempt,
   }
 }

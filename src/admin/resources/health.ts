@@ -3,7 +3,7 @@ import { checkRedis } from '../../screening/redis.js'
 import { checkDatabase } from '../../store/database.js'
 import { Problem, problemType } from '../errors.js'
 import { problem } from '../schemas.js'
-import type { AdminDependencies, Check, SwitchStatus } from '../dependencies.js'
+import type { AdminDependencies, Check, RabbitStatus, SwitchStatus } from '../dependencies.js'
 
 const checks = Type.Array(
   Type.Object(
@@ -39,7 +39,7 @@ const notReady = Type.Object({ ...problem.properties, checks }, { additionalProp
 
 /** For load balancers and monitors: open, and cheap. */
 export const health: FastifyPluginCallbackTypebox<AdminDependencies> = (app, dependencies, done) => {
-  const { pool, redis, screening, catalog, switches, readiness } = dependencies
+  const { pool, redis, screening, catalog, switches, rabbit, readiness } = dependencies
 
   app.get(
     '/health',
@@ -77,7 +77,7 @@ export const health: FastifyPluginCallbackTypebox<AdminDependencies> = (app, dep
       const vital = results.flat()
       const failed = vital.filter(({ ok }) => !ok)
       // Shown, no more: while one switch restarts, the calls of the others come in all the same.
-      const all = [...vital, ...switches().map(checkSwitch)]
+      const all = [...vital, ...switches().map(checkSwitch), ...[rabbit()].flatMap(checkRabbit)]
       if (failed.length === 0) return { status: 'ready' as const, checks: all }
       const detail = failed.map(({ name, detail }) => `${name}: ${detail ?? 'not ready'}`).join('; ')
       const body = { ...new Problem('not_ready', detail).toJSON(), checks: all }
@@ -86,6 +86,19 @@ export const health: FastifyPluginCallbackTypebox<AdminDependencies> = (app, dep
   )
 
   done()
+}
+
+/** What it does not take waits in the journal: calls go on. */
+function checkRabbit(status: RabbitStatus | undefined): Check[] {
+  if (status === undefined) return []
+  const { isUp, trouble } = status
+  return [
+    {
+      name: 'rabbitmq',
+      ok: isUp && trouble === undefined,
+      ...(trouble !== undefined && { detail: trouble }),
+    },
+  ]
 }
 
 async function check(name: string, asked: Promise<unknown>): Promise<Check> {

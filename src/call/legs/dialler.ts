@@ -1,23 +1,28 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { Credit, Leg as CreditLeg } from '../../billing/credit.js'
-import { plainTerms, rateLeg, type Rate } from '../../billing/rating.js'
+import { rateLeg } from '../../billing/rating.js'
 import type { EndedAttempt } from '../../billing/reservation-queue.js'
 import type { BridgeResult, Channel } from '../../channel/channel.js'
+import type { Prompt } from '../../channel/prompt.js'
 import type { Event } from '../../esl/event.js'
 import {
   extensionDialString,
-  gatewayDialString,
   isDomain,
   type DialOptions,
   type DialString,
 } from '../../numbering/dial-string.js'
-import { isTollAllowed, numberClass } from '../../numbering/number-class.js'
+import type { GatewayDialOptions, GatewayResult, QueueResult } from '../../routes/call.js'
 import type { Catalog, Extension, Gateway, Tenant } from '../../store/catalog.js'
 import { micros, millisBetween, type ChannelFacts } from '../facts.js'
+import type { GatewayAccess } from '../gateways/gateway-access.js'
+import { GatewayLeg } from './gateway-leg.js'
 import type { Identity } from '../identify.js'
 import type { Attempt, Legs } from './legs.js'
+import { isEmergencyLeg, legRate } from './leg-rate.js'
 import { Meter } from './meter.js'
+import { OwnLeg } from './own-leg.js'
+import type { Elsewhere } from '../session-dependencies.js'
 import { encodeLegState, type AttemptResult } from '../state.js'
 
 export interface DiallerOptions {
@@ -28,22 +33,15 @@ export interface DiallerOptions {
   readonly legs: Legs
   readonly catalog: Catalog
   readonly credit: Credit
+  readonly gateways: GatewayAccess
+  readonly elsewhere: Pick<Elsewhere, 'lookAfter'>
   readonly log: Logger
-  /** How attempts ended that another server made: they are not made again. */
-  readonly earlier: readonly AttemptResult[]
+  /** How each attempt ended; those that another server made are not made again. */
+  readonly results: AttemptResult[]
   /** What the call must remember on its channel once this is dialled. */
-  readonly stateWith: (attempt: Attempt, results: readonly AttemptResult[]) => string
+  readonly stateWith: (attempt?: Attempt) => string
   /** Ends the call, and says why. */
   readonly refuse: (cause: string, why: string) => Promise<never>
-}
-
-/** Of a tenant that may call what has no price: the leg has its charge, of nothing. */
-const unrated: Rate = {
-  ...plainTerms,
-  prefix: '',
-  prefixEntered: '',
-  description: 'no rate',
-  pricePerMinute: 0n,
 }
 
 /**
@@ -52,18 +50,22 @@ const unrated: Rate = {
  */
 export class Dialler {
   readonly #options: DiallerOptions
+  readonly #own: OwnLeg
   #meter: Meter | undefined
+  readonly #gatewayLeg: GatewayLeg
   #abandoned: Meter | undefined
   #lastBridge: BridgeResult | undefined
+  #hasBridged = false
   #lastAttempt: Attempt | undefined
-  /** How each attempt ended, those of an earlier server first. */
-  readonly #results: AttemptResult[]
-  /** Of those, how many its route has been told of. */
+  /** How many of the results are an earlier server's, and how many of those the route has been told of. */
+  readonly #earlier: number
   #replayed = 0
 
   constructor(options: DiallerOptions) {
     this.#options = options
-    this.#results = [...options.earlier]
+    this.#gatewayLeg = new GatewayLeg(options)
+    this.#own = new OwnLeg({ ...options, state: () => options.stateWith() })
+    this.#earlier = options.results.length
   }
 
   /** How the latest leg ended. */
@@ -78,83 +80,127 @@ export class Dialler {
 
   /** How long, in ms, a leg whose end nobody here hears of may talk on: what it holds must be held until then. */
   get mayTalkForMs(): number {
-    return this.#abandoned?.longestMs ?? 0
+    return Math.max(this.#abandoned?.longestMs ?? 0, this.#own.mayTalkForMs)
   }
 
   /** To be told of each event of the call after its legs have been. */
   observe(event: Event): void {
+    this.#gatewayLeg.observe(event)
+    this.#own.observe(event)
     const leg = this.#options.legs.talking
     if (leg?.answeredAt === undefined || this.#meter === undefined) return
     this.#meter.start(leg.uuid, leg.answeredAt, micros(event, 'Event-Date-Timestamp') ?? leg.answeredAt)
   }
 
-  /** Rings an extension; charged only where the tenant has an inbound tariff for the number that was called. */
-  async toExtension(extension: Extension): Promise<BridgeResult> {
-    const { tenant, facts, identity, catalog } = this.#options
-    const target = `extension:${extension.number}`
+  /**
+   * Answers the caller, if nobody has: for nothing, unless the tenant has an inbound tariff for the number that was
+   * called.
+   */
+  answer(): Promise<void> {
+    return this.#own.answer(this.#spareOf(this.#lastAttempt))
+  }
+
+  /** The caller's channel costs something itself, and was another server's or another call's until now. */
+  takeUp(): Promise<void> {
+    return this.#own.takeUp()
+  }
+
+  /** The call is another session's, or another server's: what talks keeps its timers. */
+  leave(): void {
+    this.#own.abandon()
+  }
+
+  /** Rings extensions, all at once; charged only where the tenant has an inbound tariff for the number that was called. */
+  async toExtensions(
+    extensions: readonly Extension[],
+    { ringSeconds }: { readonly ringSeconds?: number } = {},
+  ): Promise<BridgeResult> {
+    const { tenant, facts, identity, catalog, legs } = this.#options
+    const numbers = extensions.map(({ number }) => number)
+    const target = `extension:${numbers.join('+')}`
+    const earlier = this.earlierResult(target)
+    if (earlier !== undefined) return earlier
     const domain = tenant.domain ?? facts.domain ?? facts.authRealm
-    return (
-      this.#earlierResult(target) ??
-      this.#dial(
-        {
-          id: randomUUID(),
-          target,
-          gateway: undefined,
-          number: extension.number,
-          rate: catalog.inboundRate(tenant.id, identity.called),
-        },
-        (options) =>
-          extensionDialString(
-            extension.number,
-            domain !== undefined && isDomain(domain) ? domain : undefined,
-            options,
-          ),
-      )
+    const attempt: Attempt = {
+      id: randomUUID(),
+      target,
+      gateway: undefined,
+      number: numbers.length === 1 ? numbers.join() : identity.called,
+      // Answered here, the call costs that already.
+      rate: legs.own === undefined ? catalog.inboundRate(tenant.id, identity.called) : undefined,
+    }
+    return this.#dial(
+      attempt,
+      (options) =>
+        extensionDialString(numbers, domain !== undefined && isDomain(domain) ? domain : undefined, options),
+      ringSeconds,
     )
   }
 
-  async toGateway(gateway: Gateway): Promise<BridgeResult> {
-    const { called } = this.#options.identity
-    const target = `gateway:${gateway.name}`
-    const earlier = this.#earlierResult(target)
-    if (earlier !== undefined) return earlier
-    const rate = await this.#rateOf(called)
-    return this.#dial({ id: randomUUID(), target, gateway, number: called, rate }, (options) =>
-      gatewayDialString(gateway.name, called, options),
+  /** @param number in normal form */
+  async toGateway(
+    gateway: Gateway,
+    number: string,
+    options: GatewayDialOptions = {},
+  ): Promise<GatewayResult> {
+    const { identity } = this.#options
+    const target = `gateway:${gateway.name}${number === identity.called ? '' : `:${number}`}`
+    const earlier = this.earlierResult(target)
+    if (earlier !== undefined) return { ...earlier, isDialled: true }
+    const rate = await legRate(number, this.#options)
+    const attempt: Attempt = { id: randomUUID(), target, gateway, number, rate }
+    return this.#gatewayLeg.dial(gateway, attempt, options, (to) => this.#dial(attempt, to))
+  }
+
+  /**
+   * Waits for an agent of a queue. Its caller is charged, if at all, for being answered here.
+   * @param score where in the queue: who has more is served before
+   */
+  async toQueue(
+    name: string,
+    { score, music }: { readonly score: number; readonly music?: Prompt },
+  ): Promise<QueueResult> {
+    const { channel, legs, identity, results, stateWith } = this.#options
+    const target = `queue:${name}`
+    const attempt: Attempt = {
+      id: randomUUID(),
+      target,
+      gateway: undefined,
+      number: identity.called,
+      rate: undefined,
+    }
+    this.#lastAttempt = attempt
+    legs.dialling(attempt)
+    const result = await channel.queue(
+      name,
+      { score, ...(music !== undefined && { music }) },
+      stateWith(attempt),
     )
+    results.push({ target, isConnected: result.isConnected, cause: result.why })
+    return result
   }
 
   /**
    * The route begins anew when its call was taken over: what it dials then is answered from what was dialled before.
    * After a talk nothing is dialled again, even if the routing has changed since.
    */
-  #earlierResult(target: string): BridgeResult | undefined {
-    const left = this.#results.slice(this.#replayed, this.#options.earlier.length)
+  earlierResult(target: string): BridgeResult | undefined {
+    const { results } = this.#options
+    const left = results.slice(this.#replayed, this.#earlier)
     const talk = left.find(({ isConnected }) => isConnected)
     const result = left.find((each) => each.target === target) ?? talk
     if (result === undefined) return undefined
-    this.#replayed = this.#results.indexOf(result) + 1
-    this.#lastBridge = { isConnected: result.isConnected, cause: result.cause }
+    this.#replayed = results.indexOf(result) + 1
+    const { isConnected, cause, sipStatus } = result
+    this.#lastBridge = { isConnected, cause, ...(sipStatus !== undefined && { sipStatus }) }
     return this.#lastBridge
   }
 
-  /** @returns undefined for an emergency number */
-  async #rateOf(called: string): Promise<Rate | undefined> {
-    const { tenant, identity, catalog, refuse } = this.#options
-    if (identity.isEmergency) return undefined
-    if (catalog.isBlocked(tenant.id, called))
-      return refuse('OUTGOING_CALL_BARRED', 'the tenant blocks this destination')
-    const tollAllow = identity.callerExtension?.tollAllow
-    if (tollAllow !== undefined) {
-      const kind = numberClass(called, tenant)
-      if (!isTollAllowed(kind, tollAllow))
-        return refuse('OUTGOING_CALL_BARRED', `the extension may not call ${kind} numbers (toll_allow)`)
-    }
-    const rate = catalog.rate(tenant.id, called) ?? (tenant.allowsUnrated ? unrated : undefined)
-    return rate ?? refuse('OUTGOING_CALL_BARRED', 'the destination has no rate')
-  }
-
-  async #dial(attempt: Attempt, dialString: (options: DialOptions) => DialString): Promise<BridgeResult> {
+  async #dial(
+    attempt: Attempt,
+    dialString: (options: DialOptions) => DialString,
+    ringSeconds = this.#options.tenant.ringSeconds,
+  ): Promise<BridgeResult> {
     const { tenant, facts, identity, channel, legs, credit, log, refuse } = this.#options
     const leg: CreditLeg = {
       tenant,
@@ -162,7 +208,7 @@ export class Dialler {
       attemptId: attempt.id,
       rate: attempt.rate,
       maxSeconds: tenant.maxCallSeconds,
-      isEmergency: identity.isEmergency,
+      isEmergency: isEmergencyLeg(attempt.number, this.#options),
       after: this.#spareOf(this.#lastAttempt),
     }
     const granted = await credit.authorise(leg)
@@ -173,19 +219,25 @@ export class Dialler {
     }
     const to = dialString({
       callerNumber: facts.callerNumber,
-      ringSeconds: tenant.ringSeconds,
+      ringSeconds,
       maxSeconds: granted.untilMs / 1000,
-      legState: encodeLegState({ callUuid: facts.uuid, tenant: tenant.id, attempt }),
+      legState: encodeLegState({
+        callUuid: facts.uuid,
+        tenant: tenant.id,
+        attempt,
+        extension: identity.callerExtension?.number,
+      }),
       // Answered already, the far end's own answer would not be told on this leg, and its time is money.
-      ignoreEarlyMedia: facts.answeredAt !== undefined,
+      ignoreEarlyMedia: channel.isAnswered,
+      ...(tenant.holdMusic !== undefined && { holdMusic: tenant.holdMusic }),
     })
     legs.dialling(attempt)
     if (attempt.rate === undefined) return this.#bridge(to, attempt)
-    const meter = new Meter({ credit, control: channel, log, leg, granted, ringSeconds: tenant.ringSeconds })
+    const meter = new Meter({ credit, control: channel, log, leg, granted, ringSeconds })
     this.#meter = meter
     try {
       const result = await this.#bridge(to, attempt)
-      meter.stop()
+      this.#end(meter, attempt)
       return result
     } catch (error) {
       // The leg may outlive its caller, or the caller this socket: its timers stay.
@@ -197,10 +249,23 @@ export class Dialler {
     }
   }
 
+  /** The talk is over; the leg need not be: it may have been transferred, and talks on with somebody else. */
+  #end(meter: Meter, attempt: Attempt): void {
+    const { legs, elsewhere, facts } = this.#options
+    const left = legs.left.find((leg) => leg.attempt === attempt)
+    if (left === undefined) {
+      meter.stop()
+      return
+    }
+    meter.abandon()
+    this.#abandoned = meter
+    elsewhere.lookAfter(facts.switchName, left.uuid)
+  }
+
   async #bridge(to: DialString, attempt: Attempt): Promise<BridgeResult> {
-    const { channel, stateWith } = this.#options
-    const result = await channel.bridge(to, this.#variables(), stateWith(attempt, this.#results))
-    this.#results.push({ target: attempt.target, ...result })
+    const { channel, results, stateWith } = this.#options
+    const result = await channel.bridge(to, this.#variables(), stateWith(attempt))
+    results.push({ target: attempt.target, ...result })
     this.#lastBridge = result
     return result
   }
@@ -210,7 +275,8 @@ export class Dialler {
    * for a server that died. Ours (dialplan/linger.xml) sets both; another need not.
    */
   #variables(): Record<string, string> {
-    const isReady = this.#options.facts.isReadyToBridge || this.#lastBridge !== undefined
+    const isReady = this.#options.facts.isReadyToBridge || this.#hasBridged
+    this.#hasBridged = true
     return isReady ? {} : { continue_on_fail: 'true', hangup_after_bridge: 'false' }
   }
 
@@ -219,7 +285,7 @@ export class Dialler {
     if (attempt?.rate === undefined) return undefined
     const leg = this.#options.legs.all.find((each) => each.attempt === attempt)
     if (leg?.answeredAt === undefined) return { attemptId: attempt.id, cost: 0n }
-    if (leg.endedAt === undefined) return undefined
+    if (leg.endedAt === undefined || (leg.hasLeft && !leg.endIsExact)) return undefined
     return {
       attemptId: attempt.id,
       cost: rateLeg(attempt.rate, millisBetween(leg.answeredAt, leg.endedAt)).cost,

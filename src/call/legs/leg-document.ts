@@ -41,6 +41,7 @@ const keptHeaders = [
   'Caller-Privacy-Hide-Number',
   'Caller-Channel-Answered-Time',
   'Caller-Channel-Created-Time',
+  'Caller-Profile-Created-Time',
   'Other-Leg-Caller-ID-Name',
   'Other-Leg-Caller-ID-Number',
   'Other-Leg-Destination-Number',
@@ -48,6 +49,7 @@ const keptHeaders = [
 const keptVariables = [
   'accountcode',
   'answer_uepoch',
+  'bridge_hangup_cause',
   'bridge_uepoch',
   'bridge_uuid',
   'continue_on_fail',
@@ -64,6 +66,7 @@ const keptVariables = [
   legVariable,
   'originate_causes',
   'originate_disposition',
+  'originated_legs',
   'originating_leg_uuid',
   'originator',
   'progress_media_uepoch',
@@ -88,6 +91,9 @@ const keptVariables = [
   'socket_path',
   'sofia_profile_name',
   'start_uepoch',
+  'transfer_destination',
+  'transfer_disposition',
+  'transfer_to',
 ] as const
 const kept: readonly string[] = [...keptHeaders, ...keptVariables.map((name) => `variable_${name}`)]
 
@@ -96,6 +102,14 @@ const kept: readonly string[] = [...keptHeaders, ...keptVariables.map((name) => 
  * tells, in its `app_log`.
  */
 export const afterBridgeHeader = 'App-Log-After-Bridge-Time'
+
+/** What a leg was for last, where a document has it apart from what it was for first: the header, its name here. */
+export const lastProfile = {
+  'Caller-Caller-ID-Number': 'Last-Caller-ID-Number',
+  'Caller-Destination-Number': 'Last-Destination-Number',
+  'Caller-Profile-Created-Time': 'Last-Profile-Created-Time',
+} as const
+const ownHeaders: readonly string[] = [afterBridgeHeader, ...Object.values(lastProfile)]
 
 /** Characters of a uuid: the switch may be told to use the SIP Call-ID, which is as long as a caller likes. */
 const longestUuid = 512
@@ -121,45 +135,27 @@ export function fromHangupComplete(event: Event): LegDocument | undefined {
 }
 
 /**
- * Takes a document of mod_json_cdr: `variables` are those of the final event without their prefix; the rest of its
- * headers are found in `callflow`, whose last element is the call's first profile, with the number that was dialled
- * before any transfer (recordings http/cdr-*).
- *
- * @throws DocumentError when it is none
+ * The calls of which a document tells: that which the leg is part of; and, if the leg was transferred to a dialplan since,
+ * the call that it has been from then on (recording refer-by-caller-2), whose uuid is the leg's.
  */
-export function fromJsonCdr(json: unknown): LegDocument {
-  if (!isObject(json)) throw new DocumentError('no JSON object')
-  const { variables, callflow } = json
-  if (!isObject(variables)) throw new DocumentError('no "variables" in it')
-  const decode = valueDecoder(variables)
-  const variable = (name: string) => decode(text(variables[name]))
-  const { caller_profile: profile, times } = objectOf(listOf(callflow).at(-1))
-  const caller = objectOf(profile)
-  const [otherLeg] = listOf(objectOf(caller.originator).originator_caller_profiles)
-  const other = objectOf(otherLeg)
-  const headers: Readonly<Record<string, string | undefined>> = {
-    'Event-Date-Timestamp': variable('end_uepoch'),
-    'FreeSWITCH-Switchname': text(json.switchname),
-    'Unique-ID': variable('uuid'),
-    'Call-Direction': variable('direction'),
-    'Channel-Name': variable('channel_name') ?? text(caller.chan_name),
-    'Hangup-Cause': variable('hangup_cause'),
-    'Caller-ANI': text(caller.ani),
-    'Caller-Caller-ID-Name': text(caller.caller_id_name),
-    'Caller-Caller-ID-Number': text(caller.caller_id_number),
-    'Caller-Destination-Number': text(caller.destination_number),
-    'Caller-Channel-Answered-Time': text(objectOf(times).answered_time),
-    'Caller-Channel-Created-Time': text(objectOf(times).created_time) ?? variable('start_uepoch'),
-    'Other-Leg-Caller-ID-Name': text(other.caller_id_name),
-    'Other-Leg-Caller-ID-Number': text(other.caller_id_number),
-    'Other-Leg-Destination-Number': text(other.destination_number),
-    [afterBridgeHeader]: afterBridge(json.app_log),
-  }
-  const document = documentOf('json_cdr', (name) =>
-    name.startsWith('variable_') ? variable(name.slice('variable_'.length)) : headers[name],
-  )
-  if (document === undefined) throw new DocumentError('no leg that is over: it has no uuid, or no times')
-  return document
+export function callsOf(document: LegDocument | undefined): readonly LegDocument[] {
+  if (document === undefined) return []
+  const { source, uuid, callUuid, event } = document
+  const has = (name: string): boolean => event.peek(`variable_${name}`) !== undefined
+  const isServed = [stateVariable, ...leftVariables].some(has)
+  const isAccepted = has(legVariable) && event.peek('variable_current_application') === 'socket'
+  if (uuid === callUuid || !(isServed || isAccepted)) return [document]
+  const own = new Event()
+  for (const [name, value] of headersOf(event)) own.set(name, value)
+  for (const [name, last] of Object.entries(lastProfile))
+    own.set(name, event.peek(last) ?? event.peek(name) ?? [])
+  return [document, { source, uuid, callUuid: uuid, event: own }]
+}
+
+/** Of all that an event says, what is read here. @returns undefined when it says too little */
+export function shortened({ source, callUuid, event }: LegDocument): LegDocument | undefined {
+  const document = documentOf(source, (name) => event.peek(name))
+  return document && { ...document, callUuid }
 }
 
 const version = 1
@@ -169,32 +165,38 @@ export function documentText({ source, event }: LegDocument): string {
   return JSON.stringify({ v: version, source, event: Object.fromEntries(headersOf(event)) })
 }
 
-/** @throws DocumentError when it is none, or another release's */
-export function documentFromText(text: string): LegDocument {
+/**
+ * @param of the call that it was kept for, if that is not what the leg itself says
+ * @throws DocumentError when it is none, or another release's
+ */
+export function documentFromText(text: string, of?: string): LegDocument {
   let json: unknown
   try {
     json = JSON.parse(text)
   } catch (error) {
     throw new DocumentError('no JSON', { cause: error })
   }
-  const { v, source, event } = objectOf(json)
+  const { v, source, event } = (json ?? {}) as { v?: unknown; source?: unknown; event?: unknown }
   if (v !== version) throw new DocumentError(`of version ${String(v)}, which this release does not know`)
-  const headers = objectOf(event)
+  const headers = (event ?? {}) as Readonly<Record<string, unknown>>
   const document = documentOf(source === 'link' ? 'link' : 'json_cdr', (name) => {
     const value = headers[name]
     return typeof value === 'string' ? value : undefined
   })
   if (document === undefined) throw new DocumentError('no leg that is over')
-  return document
+  return of === undefined ? document : { ...document, callUuid: of }
 }
 
-/** @returns undefined when it does not say which leg it is about, and from when to when it was up */
-function documentOf(
+/**
+ * @param value of each header that is kept
+ * @returns undefined when it does not say which leg it is about, and from when to when it was up
+ */
+export function documentOf(
   source: LegDocument['source'],
   value: (name: string) => string | undefined,
 ): LegDocument | undefined {
   const event = new Event('CHANNEL_HANGUP_COMPLETE')
-  for (const name of [...kept, afterBridgeHeader]) {
+  for (const name of [...kept, ...ownHeaders]) {
     const all = value(name)
     if (all === undefined || all === '') continue
     event.set(name, all.slice(0, name.startsWith('variable_linger_') ? longestState : longestValue))
@@ -220,53 +222,16 @@ function* headersOf(event: Event): Generator<[name: string, value: string]> {
 }
 
 /**
- * With `encode-values`, which is mod_json_cdr's default, each variable is percent-encoded, and nothing in the document
- * says so; but a date has a colon in it.
+ * Whether it says itself that it is of a call of ours: it has what our servers wrote; or our dialplan's note that the
+ * call came back from a socket, as it does when its only server died before it wrote anything, and when there was none;
+ * or a server accepted it, and died before anything else was done with it.
  */
-function valueDecoder(
-  variables: Readonly<Record<string, unknown>>,
-): (value: string | undefined) => string | undefined {
-  if (text(variables.start_stamp)?.includes('%3A') !== true) return (value) => value
-  return (value) => {
-    try {
-      return value === undefined ? undefined : decodeURIComponent(value)
-    } catch {
-      // Bytes that are no UTF-8: as they are, for they are only shown.
-      return value
-    }
-  }
-}
-
-function afterBridge(appLog: unknown): string | undefined {
-  const applications = listOf(objectOf(appLog).applications).map(objectOf)
-  const last = applications.findLastIndex((application) => application.app_name === 'bridge')
-  // A tone that is played into a talk (uuid_broadcast) is one too, and no end of it.
-  const next = applications.slice(last + 1).find((application) => application.app_name !== 'playback')
-  return last < 0 ? undefined : text(next?.app_stamp)
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function objectOf(value: unknown): Readonly<Record<string, unknown>> {
-  return isObject(value) ? value : {}
-}
-
-function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? (value as readonly unknown[]) : []
-}
-
-function text(value: unknown): string | undefined {
-  return typeof value === 'string' ? value : undefined
-}
-
-/**
- * Whether it is of a call of ours: it has what our servers wrote, or our dialplan's note that the call came back from a
- * socket, as it does when its only server died before it wrote anything, and when there was none.
- */
-export function isMarked(event: Event): boolean {
-  return marks.some((name) => event.peek(`variable_${name}`) !== undefined)
+export function isMarked({ uuid, callUuid, event }: LegDocument): boolean {
+  const isUnserved =
+    uuid === callUuid &&
+    event.peek('variable_direction') === 'inbound' &&
+    event.peek('variable_current_application') === 'socket'
+  return isUnserved || marks.some((name) => event.peek(`variable_${name}`) !== undefined)
 }
 
 const marks = [stateVariable, legVariable, ...leftVariables]

@@ -4,18 +4,27 @@ import type { Link } from '../../esl/link.js'
 import { legVariable } from '../../numbering/dial-string.js'
 import { micros } from '../facts.js'
 import { isNoChannel } from './leg-control.js'
-import type { Attempt } from './legs.js'
+import { isOwn, type Attempt } from './legs.js'
 import { callStateOf, decodeCallState, decodeLegState, type CallState } from '../state.js'
+import { transferredLeg } from './transferred-leg.js'
 
-/** A call as its channel tells of it. */
-export interface CallOnSwitch {
-  readonly state: CallState
-  /** What was dialled last and talks now, if it is something that costs. */
-  readonly talking: TalkingLeg | undefined
+/** A channel as the switch tells of it. */
+export interface ChannelOnSwitch {
+  /** What it remembers of the call that it is; undefined: it is nobody's. */
+  readonly state: CallState | undefined
+  /** Of that call: what talks now, if it is something that costs: the caller's own leg, the one dialled last. */
+  readonly talking: readonly TalkingLeg[]
+  /** The channel as a leg that was dialled and talks, if it costs something. */
+  readonly itself: TalkingLeg | undefined
+  /** It is being handed to a server, or is a server's. */
+  readonly isServed: boolean
 }
 
 export interface TalkingLeg {
   readonly uuid: string
+  /** The call that pays for it, and its tenant. */
+  readonly callUuid: string
+  readonly tenant: string
   readonly attempt: Attempt
   /** µs by the switch's clock, as is the next. */
   readonly answeredAt: number
@@ -26,15 +35,19 @@ export interface TalkingLeg {
 
 const timerName = /^[A-Za-z0-9-]{1,128}$/
 
-/**
- * @returns undefined for a call that is nobody's
- * @throws what the link throws; CommandRefused when the switch has no such channel
- */
-export async function askSwitch(link: Pick<Link, 'api'>, uuid: string): Promise<CallOnSwitch | undefined> {
+/** @throws what the link throws; CommandRefused when the switch has no such channel */
+export async function askSwitch(link: Pick<Link, 'api'>, uuid: string): Promise<ChannelOnSwitch> {
   // Its values are percent-encoded unless told otherwise: none of them can look like a further header.
   const channel = Event.fromPlain(await link.api('uuid_dump', [uuid]))
   const state = callStateOf(channel)
-  return state && { state, talking: await talkingLeg(link, channel, state.attempt) }
+  const own = state && ownLeg(uuid, state, channel)
+  const dialled = state && (await dialledLeg(link, uuid, state, channel))
+  return {
+    state,
+    talking: [own, dialled].filter((leg) => leg !== undefined),
+    itself: itself(uuid, channel),
+    isServed: channel.peek('variable_current_application') === 'socket',
+  }
 }
 
 /** Whose call it is that a channel is; undefined: nobody's. @throws as `askSwitch` does */
@@ -42,10 +55,28 @@ export async function askNode(link: Pick<Link, 'api'>, uuid: string): Promise<st
   return decodeCallState(await link.api('uuid_getvar', [uuid, stateVariable]))?.node
 }
 
-async function talkingLeg(
+/** The call for which one of our servers dialled a channel; undefined: none did. @throws as `askSwitch` does */
+export async function askCall(link: Pick<Link, 'api'>, uuid: string): Promise<string | undefined> {
+  return decodeLegState(await link.api('uuid_getvar', [uuid, legVariable]))?.callUuid
+}
+
+/** What a leg's hangup is scheduled by: what it scheduled for itself is under its own name, whatever else is remembered. */
+export function timersOf(uuid: string, remembered = ''): string[] {
+  return [...new Set([uuid, ...remembered.split(timerSeparator).filter((name) => timerName.test(name))])]
+}
+
+function ownLeg(uuid: string, { legs, tenant }: CallState, channel: Event): TalkingLeg | undefined {
+  const own = legs.find(isOwn)
+  const answeredAt = own?.answeredAt ?? micros(channel, 'Caller-Channel-Answered-Time')
+  if (own?.attempt.rate === undefined || answeredAt === undefined) return undefined
+  return legOf(uuid, channel, { callUuid: uuid, tenant, attempt: own.attempt, answeredAt })
+}
+
+async function dialledLeg(
   link: Pick<Link, 'api'>,
+  callUuid: string,
+  { attempt, tenant }: CallState,
   channel: Event,
-  attempt: Attempt | undefined,
 ): Promise<TalkingLeg | undefined> {
   const uuid = channel.peek('Other-Leg-Unique-ID')
   const answeredAt =
@@ -55,14 +86,33 @@ async function talkingLeg(
   if (attempt?.rate === undefined || uuid === undefined || answeredAt === undefined) return undefined
   // A leg is named there long after it is over (recording bridge-then-continue), while another one rings.
   if (!(await isLegOf(link, uuid, attempt))) return undefined
-  const timers = (channel.peek(`variable_${timersVariable}`) ?? '').split(timerSeparator)
+  const timers = await link.api('uuid_getvar', [uuid, timersVariable]).catch((error: unknown) => {
+    if (isNoChannel(error)) return ''
+    throw error
+  })
   return {
+    ...legOf(uuid, channel, { callUuid, tenant, attempt, answeredAt }),
+    timers: timersOf(uuid, timers),
+  }
+}
+
+function itself(uuid: string, channel: Event): TalkingLeg | undefined {
+  const dialled = transferredLeg(channel)
+  const answeredAt = micros(channel, 'Caller-Channel-Answered-Time')
+  if (dialled?.attempt.rate === undefined || answeredAt === undefined) return undefined
+  return legOf(uuid, channel, { ...dialled, answeredAt })
+}
+
+function legOf(
+  uuid: string,
+  channel: Event,
+  about: Pick<TalkingLeg, 'callUuid' | 'tenant' | 'attempt' | 'answeredAt'>,
+): TalkingLeg {
+  return {
+    ...about,
     uuid,
-    attempt,
-    answeredAt,
     now: micros(channel, 'Event-Date-Timestamp') ?? Date.now() * 1000,
-    // What the leg scheduled for itself is under its own name, whatever else is remembered.
-    timers: [...new Set([uuid, ...timers.filter((name) => timerName.test(name))])],
+    timers: timersOf(uuid, channel.peek(`variable_${timersVariable}`)),
   }
 }
 

@@ -1,12 +1,23 @@
 import { stateVariable } from '../../channel/channel.js'
 import type { Event } from '../../esl/event.js'
+import type { SwitchChannel } from '../../esl/link.js'
 import type { LiveCalls } from '../live.js'
 import { decodeCallState } from '../state.js'
 import type { Listing, SwitchLink } from './switches.js'
-import { askNode } from '../legs/talking-leg.js'
+import { askCall, askNode } from '../legs/talking-leg.js'
 
-/** The node whose call a channel is; `nobody`: none's, so far as it was heard. */
-export type Owner = { readonly node: string } | 'nobody'
+/**
+ * The node whose call a channel is; or, if it is none's, the call for which one of our servers dialled it; `nobody`:
+ * none's, so far as it was heard.
+ */
+export type Owner = { readonly node: string } | { readonly legOf: string } | 'nobody'
+
+export interface ChannelOwnersOptions {
+  readonly links: readonly SwitchLink[]
+  readonly live: Pick<LiveCalls, 'has'>
+  /** A leg is over that was without its call. */
+  readonly onLegOver: () => void
+}
 
 interface Known {
   readonly owner: Owner
@@ -23,10 +34,12 @@ const most = 100_000
 export class ChannelOwners {
   readonly #known = new Map<string, Known>()
   readonly #live: Pick<LiveCalls, 'has'>
+  readonly #onLegOver: () => void
   readonly #undo: (() => void)[]
 
-  constructor(links: readonly SwitchLink[], live: Pick<LiveCalls, 'has'>) {
+  constructor({ links, live, onLegOver }: ChannelOwnersOptions) {
     this.#live = live
+    this.#onLegOver = onLegOver
     this.#undo = links.flatMap((link) => [
       link.onEvent((event) => {
         this.#hear(event, link)
@@ -34,7 +47,7 @@ export class ChannelOwners {
       // What was nobody's may have become somebody's unheard.
       link.onDown(() => {
         for (const [uuid, known] of this.#known)
-          if (known.link === link && known.owner === 'nobody') this.#known.delete(uuid)
+          if (known.link === link && !isNodes(known.owner)) this.#known.delete(uuid)
       }),
     ])
   }
@@ -45,11 +58,17 @@ export class ChannelOwners {
   }
 
   /** Asks the switch. @throws what the link throws */
-  async ask(uuid: string, link: SwitchLink): Promise<Owner> {
+  async ask(uuid: string, link: SwitchLink, direction: SwitchChannel['direction']): Promise<Owner> {
     const node = await askNode(link, uuid)
-    const owner = node === undefined ? 'nobody' : { node }
+    const legOf = node === undefined && direction === 'outbound' ? await askCall(link, uuid) : undefined
+    const owner: Owner = node !== undefined ? { node } : legOf !== undefined ? { legOf } : 'nobody'
     this.#keep(uuid, { owner, link })
     return owner
+  }
+
+  /** Whether a leg is there that was dialled for this call, and is without it now. */
+  hasLegOf(callUuid: string): boolean {
+    return [...this.#known.values()].some(({ owner }) => isLegs(owner) && owner.legOf === callUuid)
   }
 
   forget(uuid: string): void {
@@ -81,9 +100,12 @@ export class ChannelOwners {
         }
         return
       }
-      case 'CHANNEL_HANGUP_COMPLETE':
-        this.forget(event.peek('Unique-ID') ?? '')
+      case 'CHANNEL_HANGUP_COMPLETE': {
+        const uuid = event.peek('Unique-ID') ?? ''
+        if (isLegs(this.of(uuid))) this.#onLegOver()
+        this.forget(uuid)
         return
+      }
       default:
     }
   }
@@ -95,4 +117,12 @@ export class ChannelOwners {
     const [oldest] = this.#known.keys()
     if (oldest !== undefined) this.forget(oldest)
   }
+}
+
+export function isNodes(owner: Owner | undefined): owner is { readonly node: string } {
+  return typeof owner === 'object' && 'node' in owner
+}
+
+export function isLegs(owner: Owner | undefined): owner is { readonly legOf: string } {
+  return typeof owner === 'object' && 'legOf' in owner
 }

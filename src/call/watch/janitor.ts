@@ -5,12 +5,13 @@ import type { Journal } from '../../journal/journal.js'
 import { readCommitted } from '../../store/committed.js'
 import { ChannelOwners } from './channel-owners.js'
 import { LastSeen } from './last-seen.js'
-import { isLinkGone, isNoChannel } from '../legs/leg-control.js'
+import { isLinkGone } from '../legs/leg-control.js'
 import type { LiveCalls } from '../live.js'
 import type { Nodes } from './nodes.js'
 import { readOpenRecord, type OpenRecord } from '../open-record.js'
 import type { Orphans } from './orphans.js'
 import { ParkedChannels } from './parked.js'
+import { ServerlessChannels } from './serverless-channels.js'
 import type { Elsewhere } from '../session-dependencies.js'
 import { Switches, type Listing, type SwitchLink } from './switches.js'
 import { TakenCalls } from './taken.js'
@@ -59,20 +60,20 @@ interface Candidate {
   readonly sight: LostCall['sight']
 }
 
-const lookUpsAtOnce = 4
-/** What runs in a channel that the switch dialled itself, and handed to a server like a caller's. */
-const servedIn = new Set(['socket', 'bridge'])
-
 /**
  * Compares, each minute and whenever something may have changed, what the switches have with what this server knows:
  * calls that it lost are closed when they are over, legs whose server is dead are looked after, and channels that wait
  * for a dead server are ended.
  */
-export class Janitor implements Pick<Elsewhere, 'hears' | 'has' | 'taken' | 'lost'> {
+export class Janitor implements Pick<
+  Elsewhere,
+  'hears' | 'isLinked' | 'has' | 'heardAt' | 'lookAfter' | 'taken' | 'lost'
+> {
   readonly #options: JanitorOptions
   readonly #now: () => number
   readonly #switches: Switches
   readonly #owners: ChannelOwners
+  readonly #serverless: ServerlessChannels
   readonly #lastSeen: LastSeen
   readonly #parked: ParkedChannels
   readonly #taken: TakenCalls
@@ -92,7 +93,12 @@ export class Janitor implements Pick<Elsewhere, 'hears' | 'has' | 'taken' | 'los
     this.#options = options
     this.#now = options.now ?? (() => performance.now())
     this.#switches = new Switches(links)
-    this.#owners = new ChannelOwners(links, live)
+    // What its call waited for is over.
+    const onLegOver = (): void => {
+      this.#lookIn(options.soonMs ?? 1_000)
+    }
+    this.#owners = new ChannelOwners({ links, live, onLegOver })
+    this.#serverless = new ServerlessChannels({ ...options, owners: this.#owners })
     this.#lastSeen = new LastSeen(this.#switches)
     this.#parked = new ParkedChannels({ live, nodes, log, eslPort, parkedMs, now: this.#now })
     this.#taken = new TakenCalls(redis, nodes.id)
@@ -132,6 +138,20 @@ export class Janitor implements Pick<Elsewhere, 'hears' | 'has' | 'taken' | 'los
 
   has(switchName: string | undefined, legUuid: string): Promise<boolean | undefined> {
     return this.#switches.has(switchName, legUuid)
+  }
+
+  isLinked(switchName: string | undefined): boolean {
+    return this.#switches.leadTo(switchName)
+  }
+
+  heardAt(switchName: string | undefined): number {
+    const links = this.#switches.links.filter((link) => link.switchName === switchName)
+    return Math.max(0, ...links.map(({ lastHeardAt }) => lastHeardAt))
+  }
+
+  lookAfter(switchName: string | undefined, legUuid: string): void {
+    const link = this.#switches.links.find((each) => each.switchName === switchName)
+    if (link !== undefined) this.#options.orphans.consider(legUuid, link, true)
   }
 
   taken(callUuid: string, maxSeconds: number): void {
@@ -183,9 +203,11 @@ export class Janitor implements Pick<Elsewhere, 'hears' | 'has' | 'taken' | 'los
         if (!isLinkGone(error))
           log.warn({ err: error, switch: link.name }, 'a switch does not list its channels')
       })
-      await this.#closeLost(open, listings, seenAt)
       this.#owners.keepOnly(listings)
-      for (const listing of listings) await this.#lookAfter(listing)
+      // A leg that was transferred may outlive its call, which is not over before.
+      for (const listing of listings) await this.#serverless.find(listing)
+      await this.#closeLost(open, listings, seenAt)
+      for (const listing of listings) await this.#serverless.lookAfter(listing)
       await this.#parked.look(listings)
     } catch (error) {
       log.error({ err: error }, 'a round of the janitor failed')
@@ -218,7 +240,7 @@ export class Janitor implements Pick<Elsewhere, 'hears' | 'has' | 'taken' | 'los
     for (const [uuid, record] of open) {
       const lost = this.#lost.get(uuid)
       if (lost === undefined || this.#options.live.has(uuid)) continue
-      const sight = sightOf(uuid, record?.facts.switchName, listings)
+      const sight = this.#owners.hasLegOf(uuid) ? 'listed' : sightOf(uuid, record?.facts.switchName, listings)
       const link = listings.find(({ channels }) => channels?.has(uuid))?.link
       if (link !== undefined) this.#lastSeen.listed(uuid, link, seenAt.get(link) ?? 0)
       candidates.push({ uuid, record, lost, sight })
@@ -263,38 +285,5 @@ export class Janitor implements Pick<Elsewhere, 'hears' | 'has' | 'taken' | 'los
     if (verdict === 'wait' || this.#told.get(uuid) === verdict) return
     this.#told.set(uuid, verdict)
     this.#options.log.info({ call: uuid }, verdictMessages[verdict])
-  }
-
-  /** Calls without a session whose server is this one, or dead: what talks in them may need more time. */
-  async #lookAfter({ link, channels }: Listing): Promise<void> {
-    const { live, orphans, log } = this.#options
-    const waiting = [...(channels?.values() ?? [])].filter(
-      ({ uuid, direction, application }) =>
-        !live.has(uuid) &&
-        (direction === 'inbound' || servedIn.has(application) || this.#owners.of(uuid) !== undefined),
-    )
-    const lookUp = async (): Promise<void> => {
-      for (let next = waiting.pop(); next !== undefined && link.isUp; next = waiting.pop()) {
-        const { uuid } = next
-        try {
-          if (await this.#isServerless(uuid, link)) orphans.consider(uuid, link)
-        } catch (error) {
-          if (!isNoChannel(error) && !isLinkGone(error))
-            log.warn({ err: error, call: uuid }, 'the switch does not say whose call a channel is')
-        }
-      }
-    }
-    await Promise.all(Array.from({ length: lookUpsAtOnce }, lookUp))
-  }
-
-  /** @throws what the link throws */
-  async #isServerless(uuid: string, link: SwitchLink): Promise<boolean> {
-    const { nodes, orphans, live } = this.#options
-    const isDead = (owner: ReturnType<ChannelOwners['of']>): boolean =>
-      owner !== undefined && owner !== 'nobody' && (owner.node === nodes.id || nodes.isDead(owner.node))
-    const known = this.#owners.of(uuid)
-    if (orphans.has(uuid) || (known !== undefined && !isDead(known))) return orphans.has(uuid)
-    // Another node may have taken it over since.
-    return isDead(await this.#owners.ask(uuid, link)) && !live.has(uuid)
   }
 }

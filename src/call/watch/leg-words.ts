@@ -3,13 +3,17 @@ import type { Journal } from '../../journal/journal.js'
 import type { Catalog } from '../../store/catalog.js'
 import { micros } from '../facts.js'
 import { documentFromText, type LegDocument } from '../legs/leg-document.js'
-import { readOpenRecord } from '../open-record.js'
-import { legsOf, type Told } from './second-record.js'
+import { isAwaited, type Leg } from '../legs/legs.js'
+import { readOpenRecord, seenUntil } from '../open-record.js'
+import { callersDocument, legsOf, type Told } from './second-record.js'
 import type { Elsewhere } from '../session-dependencies.js'
-import { legStateOf } from '../state.js'
+import { callStateOf, legStateOf } from '../state.js'
+import { leftRinging } from '../legs/transferred-leg.js'
 
 export interface LegWordsOptions {
   readonly journal: Journal
+  readonly catalog: Pick<Catalog, 'tenant'>
+  readonly elsewhere: Pick<Elsewhere, 'has' | 'heardAt' | 'isLinked'>
   readonly log: Logger
   /** Calls of which links tell, at most. */
   readonly maxCalls: number
@@ -23,6 +27,8 @@ export class LegWords {
   readonly #options: LegWordsOptions
   /** What links told, by call and leg. */
   readonly #told = new Map<string, Map<string, LegDocument>>()
+  /** Calls whose legs talk on: when that was noted last, by the monotonic clock. */
+  readonly #talking = new Map<string, number>()
 
   constructor(options: LegWordsOptions) {
     this.#options = options
@@ -51,7 +57,7 @@ export class LegWords {
     const documents = new Map(this.#told.get(callUuid))
     for (const { legUuid, text } of journal.documentsOf(callUuid)) {
       try {
-        documents.set(legUuid, documentFromText(text))
+        documents.set(legUuid, documentFromText(text, callUuid))
       } catch (error) {
         log.warn({ err: error, call: callUuid, leg: legUuid }, 'what was told of a leg cannot be read')
       }
@@ -65,12 +71,42 @@ export class LegWords {
     return this.#options.journal.documentsOf(callUuid).length > 0
   }
 
+  /** Whether legs of a call talk on without its caller: its record waits for them. */
+  async talkOn(told: Told): Promise<boolean> {
+    const { callUuid } = told
+    const { isWaitedFor, isUntold, there, at } = await stillTalking(told, this.#options)
+    // One that talked at the last look, and is over now, may be about to say so.
+    const isAwaited = isWaitedFor || (isUntold && this.#talking.has(callUuid))
+    if (isWaitedFor) await this.#seen(callUuid, there, at)
+    else this.#talking.delete(callUuid)
+    return isAwaited
+  }
+
+  /**
+   * Should nobody tell of the ends of legs that talk on, they are charged as far as they were there. On the disk now and
+   * then, for whoever comes after this server.
+   */
+  async #seen(callUuid: string, legUuids: readonly string[], at: number): Promise<void> {
+    const { journal } = this.#options
+    const now = performance.now()
+    const last = this.#talking.get(callUuid) ?? -Infinity
+    const isDue = legUuids.length > 0 && now - last >= signOfLifeMs
+    this.#talking.set(callUuid, isDue ? now : last)
+    if (!isDue) return
+    const open = readOpenRecord(journal.openCallOf(callUuid)?.data)
+    if (open !== undefined)
+      await journal.rememberCalls([{ uuid: callUuid, data: seenUntil(open, legUuids, at) }])
+  }
+
   /** What links told of the call is let go. */
   forget(callUuid: string): void {
     this.#told.delete(callUuid)
+    this.#talking.delete(callUuid)
   }
 }
 
+/** A leg that merely talks on is noted this often, in ms. */
+const signOfLifeMs = 60_000
 /** After this long, in ms, nobody will tell of the caller's leg any more. */
 const longestWaitMs = 24 * 60 * 60 * 1000
 
@@ -90,10 +126,53 @@ export function isLongOver(
   return Date.now() - Math.max(...ends) / 1000 > waitMs
 }
 
-/** Whether a leg is still up of which nothing was heard: it is charged to its own end, of which it will tell. */
-export async function talksOn(told: Told, { has }: Pick<Elsewhere, 'has'>): Promise<boolean> {
+/** Legs of a call whose caller has gone, and of whose end nothing was heard. */
+export interface StillTalking {
+  /** They are charged to their own end, of which they will tell. */
+  readonly isWaitedFor: boolean
+  /** One has not told of it, whether or not it is waited for. */
+  readonly isUntold: boolean
+  /** Those that the switch has; and when that was, in µs by its clock. */
+  readonly there: readonly string[]
+  readonly at: number
+}
+
+/**
+ * Whether a leg is still up. While no link can say so, one that has left its caller is waited for as long as it may talk:
+ * the link will be back, or its document come.
+ */
+export async function stillTalking(
+  told: Told,
+  { elsewhere, catalog }: Pick<LegWordsOptions, 'elsewhere' | 'catalog'>,
+): Promise<StillTalking> {
   const switchName = told.open?.facts.switchName ?? told.documents[0]?.event.peek('FreeSWITCH-Switchname')
-  const unheard = legsOf(told).filter(({ endIsExact }) => !endIsExact)
-  const answers = await Promise.all(unheard.map(({ uuid }) => has(switchName, uuid)))
-  return answers.includes(true)
+  const legs = legsOf(told)
+  const unheard = legs.filter(isAwaited)
+  const ringing = leftRinging(callersDocument(told)?.event, legs)
+  const uuids = [...unheard.map(({ uuid }) => uuid), ...(ringing === undefined ? [] : [ringing])]
+  const answers = await Promise.all(uuids.map((uuid) => elsewhere.has(switchName, uuid)))
+  const there = uuids.filter((_, i) => answers[i])
+  const isToldOf = unheard.some(
+    (leg, i) => answers[i] === undefined && mayBeToldOf(leg, told, catalog, elsewhere.isLinked(switchName)),
+  )
+  return {
+    isWaitedFor: there.length > 0 || isToldOf,
+    isUntold: unheard.length > 0,
+    there,
+    at: elsewhere.heardAt(switchName),
+  }
+}
+
+function mayBeToldOf(
+  { hasLeft, answeredAt = 0 }: Leg,
+  told: Told,
+  catalog: Pick<Catalog, 'tenant'>,
+  isLinked: boolean,
+): boolean {
+  const callers = callersDocument(told)
+  const isTransferred = callers?.event.peek('variable_transfer_disposition') !== undefined
+  const isDocumented = callers?.source === 'json_cdr' && isTransferred
+  if (!hasLeft || callers === undefined || !(isDocumented || isLinked)) return false
+  const tenant = catalog.tenant(callStateOf(callers.event)?.tenant ?? told.open?.tenant ?? '')
+  return Date.now() - answeredAt / 1000 < (tenant?.maxCallSeconds ?? 0) * 1000
 }

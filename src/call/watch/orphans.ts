@@ -1,16 +1,17 @@
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
-import type { Credit, Granted, Leg as CreditLeg, Refused } from '../../billing/credit.js'
+import type { Credit } from '../../billing/credit.js'
 import type { Event } from '../../esl/event.js'
 import type { Catalog } from '../../store/catalog.js'
+import { adoptLeg } from '../legs/adopt-leg.js'
 import { isLinkGone, isNoChannel, LinkLegControl } from '../legs/leg-control.js'
 import type { LiveCalls } from '../live.js'
 import { Locks } from './locks.js'
 import { Meter, retryMs } from '../legs/meter.js'
 import type { Nodes } from './nodes.js'
-import type { CallState } from '../state.js'
+import { orphanedIn } from './orphaned.js'
 import type { SwitchLink } from './switches.js'
-import { askNode, askSwitch, type TalkingLeg } from '../legs/talking-leg.js'
+import { askSwitch, type TalkingLeg } from '../legs/talking-leg.js'
 
 export interface OrphansOptions {
   readonly links: readonly SwitchLink[]
@@ -24,36 +25,38 @@ export interface OrphansOptions {
   readonly retryMs?: number
 }
 
-/** A call that talks, or is about to, and whose server is gone. */
+/**
+ * A channel in which something talks, or is about to, that costs, and that nobody looks after: its server is gone, or it
+ * was dialled by a call that is over, or that it has left.
+ */
 interface Orphan {
   readonly uuid: string
   readonly link: SwitchLink
   readonly log: Logger
+  /** Whose it was when it was dialled knows that it is nobody's now. */
+  isHandedOver: boolean
   isLooking: boolean
   /** Something happened while it was looked at. */
   isStale: boolean
   /** That was logged. */
   isRefused: boolean
-  /** Whose it was when it was taken on. */
-  node: string | undefined
-  legUuid: string | undefined
-  meter: Meter | undefined
+  /** What talks in it, by its uuid: the caller's own leg, the leg that was dialled last, or the channel as a leg. */
+  readonly meters: Map<string, Meter>
   retry: NodeJS.Timeout | undefined
 }
 
-/** Calls that are looked at at once: each is a few commands on a link that others need too. */
+/** Channels that are looked at at once: each is a few commands on a link that others need too. */
 const looksAtOnce = 4
 
 /**
- * Looks after the legs that talk while the server that dialled them is dead: what they may talk is reserved, and their
- * timers moved, over the link to their switch. Each is looked after by one node; that ends with the leg, or when the
- * call has a session again.
+ * Looks after the legs that talk while no server does: what they may talk is reserved, and their timers moved, over the
+ * link to their switch. Each is looked after by one node; that ends with the leg, or when its call has a session again.
  */
 export class Orphans {
   readonly #options: OrphansOptions
   readonly #locks: Locks
   readonly #orphans = new Map<string, Orphan>()
-  /** Those that are metered, by their legs. */
+  /** Where the legs are that are metered here. */
   readonly #byLeg = new Map<string, Orphan>()
   readonly #waiting: Orphan[] = []
   readonly #undo: (() => void)[]
@@ -66,8 +69,9 @@ export class Orphans {
       redis,
       owner: nodes.id,
       prefix: 'linger:orphan:',
-      onLost: (uuid) => {
-        this.#drop(uuid)
+      onLost: (legUuid) => {
+        const orphan = this.#byLeg.get(legUuid)
+        if (orphan !== undefined) this.#drop(orphan.uuid)
       },
     })
     this.#undo = links.flatMap((link) => [
@@ -92,27 +96,30 @@ export class Orphans {
     return this.#orphans.has(uuid)
   }
 
-  /** Looks whether a call needs to be looked after. May be asked again and again. */
-  consider(uuid: string, link: SwitchLink): void {
-    const known = this.#orphans.get(uuid)
+  /**
+   * Looks whether a channel needs to be looked after: a caller's, or a leg that was dialled. May be asked again and
+   * again.
+   * @param isHandedOver who dialled the leg does it no more
+   */
+  consider(uuid: string, link: SwitchLink, isHandedOver = false): void {
     const log = this.#options.log.child({ call: uuid })
-    const orphan = known ?? {
+    const orphan = this.#orphans.get(uuid) ?? {
       uuid,
       link,
       log,
+      isHandedOver,
       isLooking: false,
       isStale: false,
       isRefused: false,
-      node: undefined,
-      legUuid: undefined,
-      meter: undefined,
+      meters: new Map<string, Meter>(),
       retry: undefined,
     }
+    orphan.isHandedOver ||= isHandedOver
     this.#orphans.set(uuid, orphan)
     this.#look(orphan)
   }
 
-  /** The call has a session on this node: what its leg may talk is that one's business, and its timers stay. */
+  /** The channel has a session on this node: what talks there is that one's business, and its timers stay. */
   release(uuid: string): void {
     this.#drop(uuid)
   }
@@ -138,25 +145,41 @@ export class Orphans {
         if (orphan !== undefined) this.#look(orphan)
         return
       }
-      case 'CHANNEL_HANGUP_COMPLETE': {
-        // The caller's: should the leg talk on without it, its timer must stay.
-        this.#drop(uuid)
-        const orphan = this.#byLeg.get(uuid)
-        if (orphan === undefined) return
-        orphan.meter?.stop()
-        this.#drop(orphan.uuid)
+      case 'CHANNEL_HANGUP_COMPLETE':
+        this.#over(uuid)
         return
-      }
       default:
     }
   }
 
+  #over(uuid: string): void {
+    const caller = this.#byLeg.get(uuid)
+    if (caller !== undefined) {
+      caller.meters.get(uuid)?.stop()
+      this.#let(caller, uuid)
+      if (caller.meters.size === 0) this.#drop(caller.uuid)
+    }
+    const channel = this.#orphans.get(uuid)
+    if (channel === undefined) return
+    // A leg that its caller had dialled may talk on without him.
+    const left = [...channel.meters.keys()]
+    this.#drop(uuid)
+    for (const legUuid of left) this.consider(legUuid, channel.link, true)
+  }
+
+  /** A leg is not metered here any more. */
+  #let(orphan: Orphan, legUuid: string): void {
+    orphan.meters.delete(legUuid)
+    this.#byLeg.delete(legUuid)
+    this.#locks.release(legUuid)
+  }
+
   #pause(orphan: Orphan): void {
     clearTimeout(orphan.retry)
-    orphan.meter?.abandon()
-    orphan.meter = undefined
-    if (orphan.legUuid !== undefined) this.#byLeg.delete(orphan.legUuid)
-    orphan.legUuid = undefined
+    for (const [legUuid, meter] of orphan.meters) {
+      meter.abandon()
+      this.#byLeg.delete(legUuid)
+    }
   }
 
   #drop(uuid: string): void {
@@ -164,7 +187,7 @@ export class Orphans {
     if (orphan === undefined) return
     this.#pause(orphan)
     this.#orphans.delete(uuid)
-    this.#locks.release(uuid)
+    for (const legUuid of [...orphan.meters.keys()]) this.#let(orphan, legUuid)
   }
 
   #look(orphan: Orphan): void {
@@ -197,90 +220,65 @@ export class Orphans {
     const { uuid, link, log } = orphan
     if (!this.#has(orphan) || !link.isUp) return
     try {
-      if (orphan.meter === undefined) await this.#begin(orphan)
-      else if (!(await this.#isStillOurs(orphan))) this.#drop(uuid)
+      const channel = await askSwitch(link, uuid)
+      const legs = await orphanedIn(channel, orphan, this.#options)
+      if (!this.#has(orphan)) return
+      if (legs === 'nothing') this.#drop(uuid)
+      else if (legs === 'later') this.#lookLater(orphan)
+      else for (const leg of legs) await this.#begin(orphan, leg)
     } catch (error) {
       if (isNoChannel(error)) this.#drop(uuid)
       // Else it is looked at when the link is back, or at the janitor's next round.
-      else if (!isLinkGone(error))
-        log.warn({ err: error }, 'a call whose server is dead could not be looked at')
+      else if (!isLinkGone(error)) log.warn({ err: error }, 'a call without a server could not be looked at')
     }
   }
 
-  /** @throws what the link throws */
-  async #isStillOurs({ uuid, link, node }: Orphan): Promise<boolean> {
-    return !this.#options.live.has(uuid) && (await askNode(link, uuid)) === node
-  }
-
-  /** @throws what the link throws */
-  async #begin(orphan: Orphan): Promise<void> {
-    const { live, nodes } = this.#options
+  async #begin(orphan: Orphan, leg: TalkingLeg): Promise<void> {
     const { uuid, link } = orphan
-    const call = await askSwitch(link, uuid)
-    const isOurs = call !== undefined && (call.state.node === nodes.id || nodes.isDead(call.state.node))
-    if (!isOurs || live.has(uuid) || call.state.attempt?.rate === undefined) {
-      this.#drop(uuid)
-      return
-    }
-    // While it rings there is nothing to do: the leg comes with its own timer, and the link tells its answer.
-    if (call.talking === undefined || !this.#has(orphan)) return
-    const isMine = await this.#locks.take(uuid)
-    if (isMine && this.#has(orphan)) await this.#adopt(orphan, call.state, call.talking)
-    else if (!isMine) this.#drop(uuid)
-    else if (!this.#orphans.has(uuid)) this.#locks.release(uuid)
+    // Paused, when its link broke, it is still there.
+    if (this.#byLeg.has(leg.uuid)) return
+    const isMine = await this.#locks.take(leg.uuid)
+    if (isMine && this.#has(orphan) && link.isUp) await this.#adopt(orphan, leg)
+    if (!orphan.meters.has(leg.uuid) && isMine) this.#locks.release(leg.uuid)
+    if (!isMine && orphan.meters.size === 0) this.#drop(uuid)
   }
 
-  async #adopt(orphan: Orphan, state: CallState, talking: TalkingLeg): Promise<void> {
-    const { uuid, link, log } = orphan
+  async #adopt(orphan: Orphan, leg: TalkingLeg): Promise<void> {
+    const { log, link } = orphan
     const { catalog, credit } = this.#options
-    const { attempt, answeredAt, now, timers } = talking
-    const tenant = catalog.tenant(state.tenant)
+    const tenant = catalog.tenant(leg.tenant)
     if (tenant === undefined) {
-      log.warn({ tenant: state.tenant }, 'a leg talks whose server is dead, of a tenant that is not known')
-      this.#drop(uuid)
+      log.warn({ tenant: leg.tenant }, 'a leg talks without a server, of a tenant that is not known')
+      this.#drop(orphan.uuid)
       return
     }
-    const { maxCallSeconds: maxSeconds, ringSeconds } = tenant
-    const leg: CreditLeg = { tenant, callUuid: uuid, attemptId: attempt.id, rate: attempt.rate, maxSeconds }
-    const granted = await grant(credit, leg, (now - answeredAt) / 1000)
-    if (!this.#has(orphan) || !link.isUp) return
-    if (granted.kind === 'refused') {
-      if (!orphan.isRefused)
-        log.warn(
-          { leg: talking.uuid, why: granted.message },
-          'a leg talks whose server is dead, and is not extended',
-        )
-      orphan.isRefused = true
-      // Of the other reasons none ends soon: the janitor's next round asks again.
-      if (granted.reason === 'away')
-        orphan.retry = setTimeout(
-          () => {
-            this.#look(orphan)
-          },
-          this.#options.retryMs ?? retryMs(credit),
-        )
+    const control = new LinkLegControl(link, orphan.uuid)
+    const meter = await adoptLeg(leg, { credit, control, tenant, log })
+    if (meter instanceof Meter) {
+      if (!this.#has(orphan) || !link.isUp) {
+        meter.abandon()
+        return
+      }
+      log.info({ leg: leg.uuid }, 'a leg talks without a server: it is extended from here')
+      orphan.meters.set(leg.uuid, meter)
+      this.#byLeg.set(leg.uuid, orphan)
       return
     }
-    const untilSeconds = granted.untilMs / 1000
-    log.info(
-      { leg: talking.uuid, from: state.node, untilSeconds },
-      'a leg talks whose server is dead: it is extended from here',
-    )
-    orphan.node = state.node
-    orphan.legUuid = talking.uuid
-    this.#byLeg.set(talking.uuid, orphan)
-    const control = new LinkLegControl(link, uuid)
-    orphan.meter = new Meter({ credit, control, log, leg, granted, ringSeconds, timers })
-    orphan.meter.start(talking.uuid, answeredAt, now)
+    if (!orphan.isRefused)
+      log.warn({ leg: leg.uuid, why: meter.message }, 'a leg talks without a server, and is not extended')
+    orphan.isRefused = true
+    // Of the other reasons none ends soon: the janitor's next round asks again.
+    if (meter.reason === 'away') this.#lookLater(orphan)
   }
-}
 
-/**
- * What a leg that talks may talk in all: what its server reserved, though it may not have told the switch of it any
- * more; if that is over, or nobody knows of it, a slice from now on. Refused, its timer is where it was.
- */
-async function grant(credit: Credit, leg: CreditLeg, talkedMs: number): Promise<Granted | Refused> {
-  const known = await credit.extend(leg, 0)
-  if (known.kind === 'granted' && known.untilMs > talkedMs) return known
-  return credit.extend(leg, Math.ceil(talkedMs / 1000) * 1000)
+  #lookLater(orphan: Orphan): void {
+    if (!this.#has(orphan)) return
+    clearTimeout(orphan.retry)
+    orphan.retry = setTimeout(
+      () => {
+        this.#look(orphan)
+      },
+      this.#options.retryMs ?? retryMs(this.#options.credit),
+    )
+  }
 }

@@ -84,8 +84,8 @@ export class ParkedChannels {
 
 /** `socket 10.0.0.1:9000|10.0.0.2:9000/checkphone async full`, and nothing else runs: no server has said anything. */
 function isParked(channel: SwitchChannel, eslPort: number): boolean {
-  const { direction, application, applicationData, callState } = channel
-  if (direction !== 'inbound' || application !== 'socket' || callState === 'HANGUP') return false
+  const { application, applicationData, callState } = channel
+  if (application !== 'socket' || callState === 'HANGUP') return false
   const [servers = ''] = applicationData.trim().split(' ')
   return servers.split('|').some((server) => /:(\d+)(?:\/.*)?$/.exec(server)?.[1] === String(eslPort))
 }

@@ -5,11 +5,13 @@ import { calledLeg } from '../legs/called-leg.js'
 import { channelFacts, micros, type ChannelFacts } from '../facts.js'
 import { identify, type Identity, type IdentifyOptions } from '../identify.js'
 import { afterBridgeHeader, type LegDocument } from '../legs/leg-document.js'
-import type { Attempt, Leg } from '../legs/legs.js'
+import { hasTalk, isOwn, tellsOfItsEnd, type Attempt, type Leg } from '../legs/legs.js'
 import type { OpenRecord } from '../open-record.js'
 import { callRecord, type CallStory } from '../record.js'
+import type { Recordings } from '../recording/recording.js'
 import { callStateOf, legStateOf, type CallState } from '../state.js'
 import { leftAt } from '../takeover.js'
+import { callFacts, ownerOf } from '../legs/transferred-leg.js'
 
 /** What is known of a call whose session did not say how it ended. */
 export interface Told {
@@ -24,6 +26,8 @@ export interface Told {
 
 export interface SecondRecordOptions extends Omit<IdentifyOptions, 'tenant'> {
   readonly catalog: Catalog
+  /** Undefined: nothing is recorded. */
+  readonly recordings?: Recordings | undefined
 }
 
 /** The document of the caller's leg: with it, it is known how the call ended. */
@@ -53,8 +57,8 @@ export function secondRecord(told: Told, options: SecondRecordOptions): CallReco
     ...legs.map(({ endedAt, bridgedAt }) => endedAt ?? bridgedAt),
   )
   for (const leg of legs) leg.endedAt ??= lastHeardAt
-  const facts = factsOf(told, legs)
-  return callRecord({
+  const facts = factsOf(told, state, legs)
+  const record = callRecord({
     source: callers?.source ?? 'incomplete',
     facts,
     identity: identityOf(told, state, facts, options),
@@ -65,11 +69,12 @@ export function secondRecord(told: Told, options: SecondRecordOptions): CallReco
     isVip: state?.isVip ?? open?.isVip ?? false,
     isBlacklisted: false,
     refusal: undefined,
-    recordingPath: undefined,
+    recordingPath: hasTalk(legs) ? (state?.recording ?? open?.recording)?.path : undefined,
     ending: endingOf(called.at(-1)),
     finalEvent: callers?.event,
     lastHeardAt,
   })
+  return options.recordings?.located(record) ?? record
 }
 
 /**
@@ -82,11 +87,12 @@ export function legsOf(told: Told, state = stateOf(callersDocument(told))): Leg[
   for (const leg of [...(told.open?.legs ?? []), ...(state?.legs ?? [])])
     if (certainty(leg) > certainty(known.get(leg.uuid))) known.set(leg.uuid, { ...leg })
   const attempt = state?.attempt ?? told.open?.attempt
-  const connectedTo = callers?.peek('variable_bridge_uuid') ?? callers?.peek('variable_last_bridge_to')
+  const connectedTo = callers && connectedLeg(callers, state?.bridgedBefore ?? told.open?.facts.bridgedBefore)
   for (const { uuid, event } of calledDocuments(told)) {
     const before = known.get(uuid)
     const leg = calledLeg(event, before?.attempt ?? (uuid === connectedTo ? attempt : undefined))
-    if (leg !== undefined) known.set(uuid, leg)
+    // One that was transferred says when it was bridged last.
+    if (leg !== undefined) known.set(uuid, { ...leg, bridgedAt: before?.bridgedAt ?? leg.bridgedAt })
     // It was never answered, whatever was taken for its answer.
     else if (before !== undefined)
       known.set(uuid, { ...before, answeredAt: undefined, endedAt: micros(event, 'variable_end_uepoch') })
@@ -98,6 +104,7 @@ export function legsOf(told: Told, state = stateOf(callersDocument(told))): Leg[
     )
     if (isMissing && isNew && attempt !== undefined)
       known.set(connectedTo, unseenLeg(connectedTo, attempt, callers))
+    for (const leg of known.values()) if (isOwn(leg)) endOwn(leg, callers)
   }
   const legs = [...known.values()].sort((one, other) => one.bridgedAt - other.bridgedAt)
   legs.forEach((leg, i) => {
@@ -111,12 +118,13 @@ export function legsOf(told: Told, state = stateOf(callersDocument(told))): Leg[
 
 /** Whose the call is, by the first that says so: its last server, the journal, a leg of it, the caller. */
 function identityOf(
-  { open, documents }: Told,
+  told: Told,
   state: CallState | undefined,
   facts: ChannelFacts,
   { catalog, trustedProfiles, defaultCountry }: SecondRecordOptions,
 ): Identity {
-  const known = state ?? open
+  const { documents } = told
+  const known = state ?? told.open
   if (known !== undefined) {
     const { tenant, direction, caller, called } = known
     return {
@@ -131,12 +139,19 @@ function identityOf(
   }
   const leg = documents.map(({ event }) => legStateOf(event)).find((each) => each !== undefined)
   const tenant = leg && catalog.tenant(leg.tenant)
-  return identify(facts, catalog, { trustedProfiles, defaultCountry, tenant })
+  const callers = callersDocument(told)
+  const owner = callers && ownerOf(callers.event, facts, catalog)
+  return identify(facts, catalog, { trustedProfiles, defaultCountry, owner, tenant })
 }
 
-function factsOf(told: Told, legs: readonly Leg[]): ChannelFacts {
+function factsOf(told: Told, state: CallState | undefined, legs: readonly Leg[]): ChannelFacts {
   const callers = callersDocument(told)
-  if (callers !== undefined) return told.open?.facts ?? channelFacts(callers.event)
+  if (callers !== undefined) {
+    if (told.open !== undefined) return told.open.facts
+    const facts = callFacts(callers.event, state)
+    const isTransferred = facts.transferredFrom !== undefined
+    return isTransferred && state !== undefined ? { ...facts, calledNumber: state.destination } : facts
+  }
   const facts = told.open?.facts ?? factsFromCalled(told)
   // Nobody told of the caller's own answer; it is that of the first leg that he heard.
   return { ...facts, answeredAt: facts.answeredAt ?? legs[0]?.answeredAt }
@@ -180,6 +195,19 @@ function certainty(leg: Leg | undefined): number {
   return leg.endIsExact ? 3 : leg.endedAt === undefined ? 1 : 2
 }
 
+/** @param before what it was connected to before it was a call of ours */
+function connectedLeg(callers: Event, before: string | undefined): string | undefined {
+  const uuid = callers.peek('variable_bridge_uuid') ?? callers.peek('variable_last_bridge_to')
+  return uuid === before ? undefined : uuid
+}
+
+/** The caller's own leg, which is charged from our answer to its end. */
+function endOwn(leg: Leg, callers: Event): void {
+  leg.answeredAt ??= micros(callers, 'variable_answer_uepoch')
+  leg.endedAt = micros(callers, 'variable_end_uepoch')
+  leg.endIsExact = true
+}
+
 /** The leg that the caller says it was connected to, and that says nothing itself. */
 function unseenLeg(uuid: string, attempt: Attempt, callers: Event): Leg {
   // A transferred caller has a new profile, with no bridge in it (recording refer-by-called-2).
@@ -195,6 +223,7 @@ function unseenLeg(uuid: string, attempt: Attempt, callers: Event): Leg {
     bridgedAt,
     endedAt: bridgeEnd(callers, bridgedAt),
     endIsExact: false,
+    ...(!tellsOfItsEnd(callers) && { hasLeft: true }),
   }
 }
 

@@ -8,27 +8,33 @@ import type { Catalog } from '../../store/catalog.js'
 import { readCommitted, type CommittedCall } from '../../store/committed.js'
 import { LegCheck } from './leg-check.js'
 import {
+  callsOf,
   documentText,
   endedLeg,
-  fromHangupComplete,
   isMarked,
+  shortened,
   type LegDocument,
 } from '../legs/leg-document.js'
-import { isLongOver, LegWords, talksOn } from './leg-words.js'
+import { isLongOver, LegWords } from './leg-words.js'
 import type { LiveCalls } from '../live.js'
+import type { Recordings } from '../recording/recording.js'
 import { callersDocument, secondRecord, type Told } from './second-record.js'
 import type { Elsewhere } from '../session-dependencies.js'
 
 export interface SecondSourceOptions {
   readonly journal: Journal
+  /** Where a record goes: to the journal, with what is told of it. */
+  readonly records: { append(record: CallRecord): Promise<void> }
   /** Where it is asked which calls are committed. */
   readonly pool: pg.Pool
   readonly catalog: Catalog
   readonly live: LiveCalls
-  readonly elsewhere: Pick<Elsewhere, 'has'>
+  readonly elsewhere: Pick<Elsewhere, 'has' | 'heardAt' | 'isLinked'>
   readonly log: Logger
   readonly trustedProfiles: ReadonlySet<string>
   readonly defaultCountry: Country
+  /** Undefined: nothing is recorded. */
+  readonly recordings?: Recordings | undefined
   /** How long the record of a call's session is waited for while PostgreSQL can be reached, in ms. */
   readonly graceMs: number
   /** Calls of which links tell, at most: that is held in memory alone. Default 20,000. */
@@ -106,6 +112,10 @@ export class SecondSource {
    * @throws JournalError `full`, `closed`: the switch must keep it itself
    */
   async receive(document: LegDocument): Promise<void> {
+    await Promise.all(callsOf(document).map((each) => this.#keep(each)))
+  }
+
+  async #keep(document: LegDocument): Promise<void> {
     if (!this.#concerns(document)) return
     const { callUuid, uuid } = document
     // In one turn with the write: the record that this may complete then takes the document off the disk again.
@@ -120,12 +130,13 @@ export class SecondSource {
 
   /** Takes an event of a link; only CHANNEL_HANGUP_COMPLETE says anything here. */
   observe(event: Event): void {
-    const ended = endedLeg(event)
-    const document = ended !== undefined && this.#concerns(ended) ? fromHangupComplete(event) : undefined
-    if (document === undefined) return
-    this.#options.live.get(document.callUuid)?.hear(document)
-    const call = this.#waitFor(document.callUuid)
-    if (this.#words.hold(document)) this.#postpone(call)
+    for (const ended of callsOf(endedLeg(event))) {
+      const document = this.#concerns(ended) ? shortened(ended) : undefined
+      if (document === undefined) continue
+      this.#options.live.get(document.callUuid)?.hear(document)
+      const call = this.#waitFor(document.callUuid)
+      if (this.#words.hold(document)) this.#postpone(call)
+    }
   }
 
   /**
@@ -157,18 +168,13 @@ export class SecondSource {
 
   /** Whether a document is of a call of ours that has no record here yet. */
   #concerns(document: LegDocument): boolean {
-    const { callUuid, uuid, event } = document
+    const { callUuid } = document
     if (this.#check.remembers(callUuid)) {
       this.#check.check(document)
       return false
     }
     const { live, journal } = this.#options
-    // A server accepted it, and died before anything else was done with it.
-    const isUnserved =
-      uuid === callUuid &&
-      event.peek('variable_direction') === 'inbound' &&
-      event.peek('variable_current_application') === 'socket'
-    const isOurs = isMarked(event) || isUnserved || live.has(callUuid) || this.#waiting.has(callUuid)
+    const isOurs = isMarked(document) || live.has(callUuid) || this.#waiting.has(callUuid)
     return isOurs || journal.openCallOf(callUuid) !== undefined
   }
 
@@ -240,8 +246,8 @@ export class SecondSource {
   }
 
   async #record(call: Waiting, told: Told): Promise<void> {
-    const { journal, elsewhere, log } = this.#options
-    if (await talksOn(told, elsewhere)) {
+    const { records, log } = this.#options
+    if (await this.#words.talkOn(told)) {
       this.#postpone(call)
       return
     }
@@ -251,7 +257,7 @@ export class SecondSource {
       this.#forget(call)
       return
     }
-    await journal.append(record)
+    await records.append(record)
     const { callUuid, source, tenant, cost, billedMs } = record
     const about = { call: callUuid, source, tenant, billedMs, cost }
     if (source === 'incomplete')

@@ -35,6 +35,11 @@ export class Switches {
     return this.#up(switchName).length > 0
   }
 
+  /** Whether one of the links leads to a switch, so far as they were ever up. */
+  leadTo(switchName: string | undefined): boolean {
+    return this.links.some((link) => link.switchName === undefined || link.switchName === switchName)
+  }
+
   /** Whether the switch still has a channel; undefined: nobody can say. */
   async has(switchName: string | undefined, uuid: string): Promise<boolean | undefined> {
     const answers = await Promise.all(

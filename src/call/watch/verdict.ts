@@ -1,3 +1,5 @@
+import type { SwitchChannel } from '../../esl/link.js'
+
 /** What the janitor decides, and from what; all of it pure. */
 
 /** The channels of one switch at one moment. */
@@ -97,4 +99,24 @@ export interface ParkedChannel {
  */
 export function isAbandoned({ isBridged, owner }: ParkedChannel): boolean {
   return !isBridged && owner !== 'a living node'
+}
+
+/** What runs in a channel that the switch dialled itself, and handed to a server like a caller's. */
+const servedIn = new Set(['socket', 'bridge'])
+
+/** Whether a channel is, or was handed to a server like, that of a caller. */
+export function isCallers({ direction, application }: SwitchChannel): boolean {
+  return direction === 'inbound' || servedIn.has(application)
+}
+
+/**
+ * Whether a channel that was dialled is without the caller for whom it was: FreeSWITCH gives a leg the call of its
+ * caller, until the two are taken apart (recording refer-by-caller-2).
+ */
+export function isStray(
+  { uuid, callUuid, direction }: SwitchChannel,
+  channels: ReadonlyMap<string, SwitchChannel> | undefined,
+): boolean {
+  if (direction === 'inbound') return false
+  return callUuid === undefined || callUuid === uuid || channels?.get(callUuid)?.direction !== 'inbound'
 }

@@ -1,0 +1,95 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { Event } from '../esl/event.js'
+import { NoRoute, type Leading } from '../routes/registry.js'
+import type { Catalog } from '../store/catalog.js'
+import { chooseRoute } from './choose-route.js'
+import { identify, type Identity } from './identify.js'
+import { Progress } from './progress.js'
+import type { SessionDependencies } from './session-dependencies.js'
+import { callStateOf, type CallState } from './state.js'
+import { Story } from './story.js'
+import { resume } from './takeover.js'
+import { callFacts, ownerOf, transferor } from './legs/transferred-leg.js'
+
+/** A call as its channel's data tell of it. */
+export interface Beginning {
+  readonly story: Story
+  /** Who is in it now: of a call that was transferred since, whom it was transferred to. */
+  readonly identity: Identity
+  /** Where it is led; or why nowhere. */
+  readonly leading: Leading | NoRoute
+  /** What its last server left on the channel. */
+  readonly state: CallState | undefined
+  /** Those of its variables that its route wants. */
+  readonly variables: ReadonlyMap<string, string>
+}
+
+/** @param channel the reply to `connect`; nothing of it is kept */
+export function beginning(channel: Event, dependencies: SessionDependencies): Beginning {
+  const { catalog } = dependencies
+  const state = callStateOf(channel)
+  const facts = callFacts(channel, state)
+  const owner = ownerOf(channel, facts, catalog)
+  const tenant = state && catalog.tenant(state.tenant)
+  const found = identify(facts, catalog, { ...dependencies, owner, tenant })
+  const identity = withTransferor(found, channel, state, catalog)
+  const story = new Story(facts, identity)
+  const leading = leadingOf(() => chooseRoute(facts, identity, state, dependencies))
+  if (!(leading instanceof NoRoute)) {
+    story.route = leading.route.name
+    story.routeArguments = leading.args
+  }
+  if (state !== undefined) goOn(story, state, channel, dependencies.live.has(facts.uuid))
+  return { story, identity, leading, state, variables: variablesFor(leading, channel) }
+}
+
+function withTransferor(
+  identity: Identity,
+  channel: Event,
+  state: CallState | undefined,
+  catalog: Pick<Catalog, 'extension'>,
+): Identity {
+  const by = transferor(channel, state)
+  const { tenant } = identity
+  if (by === undefined || tenant === undefined) return identity
+  return { ...identity, transferor: catalog.extension(tenant.id, by) }
+}
+
+/** A call that is nobody's route is refused, which takes a session. */
+function leadingOf(choose: () => Leading): Leading | NoRoute {
+  try {
+    return choose()
+  } catch (error) {
+    if (error instanceof NoRoute) return error
+    throw error
+  }
+}
+
+/** The story of a call that a server had before. */
+function goOn(story: Story, state: CallState, channel: Event, isHere: boolean): void {
+  const { legs, results } = resume(state, channel)
+  const { direction, caller, called, route, args, destination } = state
+  story.legs.adopt(legs)
+  story.isVip = state.isVip
+  story.takeovers = state.takeovers + (isHere || state.isGivenBack ? 0 : 1)
+  story.identity = { ...story.identity, direction, caller, called }
+  story.recording = state.recording
+  // On another path, or with another destination, it begins a route that it has not been in.
+  const isSame =
+    route === story.route &&
+    isDeepStrictEqual(args, story.routeArguments) &&
+    destination === story.facts.calledNumber
+  if (!isSame) return
+  story.results = [...results]
+  story.progress = new Progress(state.steps)
+}
+
+function variablesFor(leading: Leading | NoRoute, channel: Event): ReadonlyMap<string, string> {
+  const { variables = [] } = leading instanceof NoRoute ? {} : leading.route
+  return new Map(
+    variables.flatMap((name) => {
+      const value = channel.peek(`variable_${name}`)
+      return value === undefined ? [] : [[name, value] as const]
+    }),
+  )
+}

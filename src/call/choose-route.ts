@@ -1,0 +1,26 @@
+import type { Leading, Routes } from '../routes/registry.js'
+import type { Catalog } from '../store/catalog.js'
+import type { ChannelFacts } from './facts.js'
+import type { Identity } from './identify.js'
+import type { CallState } from './state.js'
+
+/**
+ * Where a call begins: where its dialplan's `socket host:port/PATH` says, where it was when its last server died, where
+ * the number plan leads its called number; else it is dialled. Emergency calls always are.
+ *
+ * @param state what its last server left on it
+ * @throws NoRoute
+ */
+export function chooseRoute(
+  { socketPath = '', calledNumber }: ChannelFacts,
+  { tenant, direction, called, isEmergency }: Identity,
+  state: CallState | undefined,
+  { routes, catalog }: { readonly routes: Routes; readonly catalog: Catalog },
+): Leading {
+  if (isEmergency) return routes.default
+  if (socketPath !== '') return routes.leadByPath(socketPath)
+  if (state !== undefined && !state.isGivenBack && state.destination === calledNumber)
+    return routes.lead({ route: state.route, arguments: state.args })
+  const planned = tenant && catalog.plan(tenant.id, direction, called, calledNumber)
+  return planned === undefined ? routes.default : routes.lead(planned)
+}

@@ -1,0 +1,83 @@
+import type { Event } from '../../esl/event.js'
+import type { Catalog } from '../../store/catalog.js'
+import { channelFacts, micros, type ChannelFacts } from '../facts.js'
+import type { IdentifyOptions } from '../identify.js'
+import type { Leg } from './legs.js'
+import { legStateOf, type CallState, type LegState } from '../state.js'
+
+/**
+ * A leg that we dialled, and that somebody transferred since, runs a dialplan and opens a socket under its own uuid
+ * (recording refer-by-caller-2). It is a call of its own from then on; for what it costs itself it stays a leg of the
+ * call that dialled it.
+ *
+ * @param channel its data, or its final event
+ * @returns what it was dialled as; undefined for every other channel
+ */
+export function transferredLeg(channel: Event): LegState | undefined {
+  const direction = channel.peek('variable_direction') ?? channel.peek('Call-Direction')
+  return direction === 'outbound' ? legStateOf(channel) : undefined
+}
+
+/**
+ * The facts of a call, be it a caller's or a transferred leg's. Of that one whoever was dialled calls, from the transfer
+ * on.
+ *
+ * @param channel its data, or its final event
+ * @param state what a server knew of it: wherever it is transferred later, its beginning stays the same
+ */
+export function callFacts(channel: Event, state?: CallState): ChannelFacts {
+  const bridgedBefore = state === undefined ? channel.peek('variable_bridge_uuid') : state.bridgedBefore
+  const facts = { ...channelFacts(channel), ...(bridgedBefore !== undefined && { bridgedBefore }) }
+  const dialled = transferredLeg(channel)
+  if (dialled === undefined) return facts
+  const { target, number } = dialled.attempt
+  // Of several extensions that rang together the channel knows which one it is.
+  const isOne = !target.startsWith('extension:') || target === `extension:${number}`
+  return {
+    ...facts,
+    callerNumber: isOne ? number : facts.callerNumber,
+    // FreeSWITCH's own `Outbound Call`.
+    callerName: '',
+    isAnonymous: false,
+    createdAt: state?.startedAt ?? micros(channel, 'Caller-Profile-Created-Time') ?? facts.createdAt,
+    transferredFrom: dialled.callUuid,
+  }
+}
+
+/** Whose a transferred leg is: who had it dialled says so, not the channel's authentication. */
+export function ownerOf(
+  channel: Event,
+  { callerNumber }: Pick<ChannelFacts, 'callerNumber'>,
+  catalog: Pick<Catalog, 'tenant'>,
+): IdentifyOptions['owner'] {
+  const dialled = transferredLeg(channel)
+  const tenant = dialled && catalog.tenant(dialled.tenant)
+  if (dialled === undefined || tenant === undefined) return undefined
+  const isExtension = dialled.attempt.target.startsWith('extension:')
+  return { tenant, ...(isExtension && { extension: callerNumber }) }
+}
+
+/**
+ * The number of the extension that may have transferred a call to where it is now: of a leg who had dialled it, of a
+ * caller whom he talked to last.
+ */
+export function transferor(channel: Event, state: CallState | undefined): string | undefined {
+  const dialled = transferredLeg(channel)
+  if (dialled !== undefined) return dialled.extension
+  if (state === undefined || state.destination === channel.peek('Caller-Destination-Number')) return undefined
+  const target = state.attempt?.target ?? state.results.findLast(({ isConnected }) => isConnected)?.target
+  return /^extension:(.+)$/.exec(target ?? '')?.[1]
+}
+
+/**
+ * The leg that a caller was dialling, or thought so, when he was transferred: a phone may connect another one of its
+ * calls with a leg that still rings (mod_sofia's `Attended Transfer on originating session`), which then never talks to
+ * who had it dialled.
+ *
+ * @param callers final event; @param legs that are known
+ */
+export function leftRinging(callers: Event | undefined, legs: readonly Leg[]): string | undefined {
+  if (callers?.peek('variable_transfer_disposition') === undefined) return undefined
+  const [uuid] = (callers.peek('variable_originated_legs') ?? '').split(';')
+  return uuid === '' || legs.some((leg) => leg.uuid === uuid) ? undefined : uuid
+}

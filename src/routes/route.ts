@@ -1,0 +1,27 @@
+import type { TSchema } from 'typebox'
+import type { Reference, Step } from '../store/flow.js'
+import type { Arguments, Call } from './call.js'
+
+/** One thing that a caller can reach. When `run` returns and the caller is still there, the call is hung up. */
+export interface Route<A = Arguments> {
+  readonly name: string
+  /** What it does, in one line for an admin. */
+  readonly summary: string
+  /** Of its arguments: an object of JSON schema. Without it there are none. */
+  readonly arguments?: TSchema
+  /** The argument that the rest of a path fills: `socket 127.0.0.1:9000/menu/main` is `{ menu: 'main' }`. */
+  readonly pathArgument?: string
+  /** Variables of the channel that it reads, so that reading them costs nothing. */
+  readonly variables?: readonly string[]
+  /** What its arguments refer to: refused when it is saved and that is missing. */
+  references?(args: A): readonly Reference[]
+  /** Sounds in its arguments. */
+  sounds?(args: A): readonly string[]
+  /** Steps in its arguments, which are checked as it is itself. */
+  steps?(args: A): readonly Step[]
+  /** The session does not look the caller up, nor refuse a blacklisted one: the route does. Default true. */
+  readonly isScreened?: boolean
+  /** It serves calls that are nobody's, too. Default true. */
+  readonly needsTenant?: boolean
+  run(call: Call, args: A): Promise<void>
+}

@@ -1,0 +1,143 @@
+import { execFile } from 'node:child_process'
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import t, { type Test } from 'tap'
+import { ownRoutes } from '../src/routes/own.js'
+import { testLinger } from './support/linger.js'
+import { temporaryFolder } from './support/services.js'
+import { farEnds } from './support/switch/far-end.js'
+import { SimulatedSwitch } from './support/switch/switch.js'
+
+/** Call flows that an operator writes, a module each. */
+
+const run = promisify(execFile)
+const project = fileURLToPath(new URL('../..', import.meta.url))
+
+/** The worked example of the README. */
+async function example(): Promise<string> {
+  const readme = await readFile(join(project, 'README.md'), 'utf8')
+  const [, code] = /```js\n(\/\/ routes\/[\s\S]*?)```/.exec(readme) ?? []
+  if (code === undefined) throw new Error('the README has no example of a route')
+  return code
+}
+
+async function folder(t: Test, files: Readonly<Record<string, string>>): Promise<string> {
+  const dir = await temporaryFolder(t)
+  for (const [name, text] of Object.entries(files)) {
+    await mkdir(dirname(join(dir, name)), { recursive: true })
+    await writeFile(join(dir, name), text)
+  }
+  return dir
+}
+
+t.test("the README's example is a route, as its types say, and serves a call", async (t) => {
+  const code = await example()
+  const compilerOptions = {
+    ...{ allowJs: true, checkJs: true, noEmit: true, strict: true, skipLibCheck: true },
+    ...{
+      target: 'es2023',
+      module: 'nodenext',
+      types: ['node'],
+      typeRoots: [join(project, 'node_modules/@types')],
+    },
+  }
+  const dir = await folder(t, {
+    'package.json': '{ "type": "module" }',
+    'tsconfig.json': JSON.stringify({ compilerOptions, include: ['routes'] }),
+    'routes/office.js': code,
+  })
+  await mkdir(join(dir, 'node_modules'))
+  await symlink(project, join(dir, 'node_modules/linger'))
+  const tsc = join(project, 'node_modules/typescript/bin/tsc')
+  const { stdout } = await run(process.execPath, [tsc, '-p', dir]).catch(
+    (error: unknown) => error as { stdout: string },
+  )
+  t.equal(stdout, '')
+  await writeFile(join(dir, 'routes/office.js'), code.replace('call.ring([extension])', 'call.ring(digits)'))
+  const wrong = await run(process.execPath, [tsc, '-p', dir]).catch(
+    (error: unknown) => error as { stdout: string },
+  )
+  t.match(wrong.stdout, /office\.js.*TS2345/, 'a mistake is found')
+  await writeFile(join(dir, 'routes/office.js'), code)
+
+  const linger = await testLinger(
+    t,
+    { ROUTES_DIR: join(dir, 'routes') },
+    { sql: "INSERT INTO numbers (number, tenant_id) VALUES ('842873001234', 'demo')" },
+  )
+  const sw = new SimulatedSwitch()
+  t.teardown(() => {
+    sw.destroy()
+  })
+  const { uuid, heard, legs } = await sw.call({
+    to: [{ ...linger.esl, path: 'office' }],
+    caller: '0987654321',
+    called: '842873001234',
+    digits: ['1001'],
+    farEnd: farEnds.answers(5_000),
+  }).ended
+  t.ok(heard.length > 0)
+  t.same(
+    legs.map(({ number }) => number),
+    ['1001'],
+  )
+  t.match(await linger.cdr(uuid), { route: 'office', hangup_cause: 'NORMAL_CLEARING', source: 'session' })
+})
+
+t.test('what is no route stops the start, in one line that names the file', async (t) => {
+  const wrong: readonly [code: string, why: RegExp][] = [
+    ['export const route = {}', /x\.js is no route: no default export/],
+    ["export default { name: 'x', summary: 'x' }", /x\.js is no route: its `run` is no function/],
+    ["export default { summary: 'x', run() {} }", /x\.js is no route: its `name` is no text/],
+    ['export default {', /the route .*x\.js cannot be loaded: /],
+  ]
+  for (const [code, why] of wrong) {
+    const dir = await folder(t, { 'x.js': code, 'package.json': '{ "type": "module" }' })
+    await t.rejects(ownRoutes(dir), { message: why })
+  }
+  await t.rejects(ownRoutes('/nowhere/at/all'), {
+    message: /^the folder of routes \/nowhere\/at\/all cannot be read: /,
+  })
+  const dir = await folder(t, { 'lib/helper.js': 'nonsense(', '.hidden.js': 'nonsense(', 'README.md': '' })
+  t.same(await ownRoutes(dir), [], 'other files are left alone')
+})
+
+t.test('a route that throws refuses its call, with a CDR, and the server lives', async (t) => {
+  const routes = {
+    'package.json': '{ "type": "module" }',
+    'broken.js':
+      "export default { name: 'broken', summary: 'x', async run() { throw new Error('out of order') } }",
+    'endless.js':
+      "export default { name: 'endless', summary: 'x', async run(call) { await call.answer(); await new Promise(() => {}) } }",
+  }
+  const linger = await testLinger(
+    t,
+    { ROUTES_DIR: await folder(t, routes) },
+    { sql: "UPDATE tenants SET max_call_seconds = 2 WHERE id = 'demo'" },
+  )
+  const sw = new SimulatedSwitch()
+  t.teardown(() => {
+    sw.destroy()
+  })
+  const call = async (path: string, options: object = {}) => {
+    const to = [{ ...linger.esl, path }]
+    return (await sw.call({ to, caller: '1000', called: '1001', ...options }).ended).uuid
+  }
+  const broken = await call('broken')
+  t.match(await linger.cdr(broken), { hangup_cause: 'NORMAL_TEMPORARY_FAILURE', route: 'broken' })
+  const line = linger.logged.find(({ call }) => call === broken)
+  t.match(line, { msg: 'the route failed', route: 'broken', err: { stack: /out of order[\s\S]*broken\.js/ } })
+
+  const endless = await call('endless', { speed: 1 })
+  t.match(await linger.cdr(endless), { hangup_cause: 'ALLOTTED_TIMEOUT', hung_up_by: 'server' })
+  const left = await call('endless', { callerHangsUpAfterMs: 1_000 })
+  t.match(
+    await linger.cdr(left),
+    { hung_up_by: 'caller' },
+    'a route that waits for ever keeps no record waiting',
+  )
+  const served = await call('dial', { farEnd: farEnds.answers(500) })
+  t.match(await linger.cdr(served), { hangup_cause: 'NORMAL_CLEARING' })
+})

@@ -1,0 +1,129 @@
+import { Type } from 'typebox'
+import t from 'tap'
+import { checkMenu, checkStep, FlowError } from '../src/routes/check.js'
+import { NoRoute, Routes } from '../src/routes/registry.js'
+import type { Route } from '../src/routes/route.js'
+
+const routes = new Routes()
+
+t.test('a path names a route, and may fill one argument of it', (t) => {
+  const lead = (path: string) => {
+    const { route, args } = routes.leadByPath(path)
+    return [route.name, args]
+  }
+  t.same(lead('dial'), ['dial', {}])
+  t.same(lead('menu/main'), ['menu', { menu: 'main' }])
+  t.same(lead('queue/support@default'), ['queue', { queue: 'support@default' }])
+  t.same(lead('ring/1001,1002'), ['ring', { extensions: '1001,1002' }])
+  t.same(lead('reject'), ['reject', {}])
+  t.same(lead('reject/USER_BUSY'), ['reject', { cause: 'USER_BUSY' }])
+  t.same(lead('transfer/9000'), ['transfer', { destination: '9000' }])
+  const refused: readonly [path: string, why: RegExp][] = [
+    ['nowhere', /unknown route: "nowhere"/],
+    ['', /unknown route: ""/],
+    ['menu', /the arguments of the route menu are not right/],
+    ['menu/Not a menu', /the arguments of the route menu are not right: menu/],
+    ['checkphone/x', /the route checkphone takes nothing from a path/],
+    ['reject/user busy', /not right: cause/],
+    ['__proto__', /unknown route/],
+    [`${'x'.repeat(200)}\r\n`, /^unknown route: "x{80}"$/],
+  ]
+  for (const [path, why] of refused)
+    t.throws(
+      () => routes.leadByPath(path),
+      { name: 'NoRoute', message: why },
+      JSON.stringify(path.slice(0, 20)),
+    )
+  t.end()
+})
+
+t.test('a step is checked through: its route, its arguments, the steps in them, their sounds', (t) => {
+  const references = checkStep(
+    routes,
+    {
+      route: 'hours',
+      arguments: {
+        hours: 'office',
+        open: {
+          route: 'ring',
+          arguments: {
+            extensions: ['1001', '1002'],
+            otherwise: { route: 'menu', arguments: { menu: 'main' } },
+          },
+        },
+        closed: { route: 'play', arguments: { sounds: ['ivr/closed.wav', 'say:123'] } },
+      },
+    },
+    'step',
+  )
+  t.same(references, [
+    { kind: 'hours', id: 'office' },
+    { kind: 'extension', id: '1001' },
+    { kind: 'extension', id: '1002' },
+    { kind: 'menu', id: 'main' },
+  ])
+  const refused: readonly [step: { route: string; arguments?: Record<string, unknown> }, why: RegExp][] = [
+    [{ route: 'nowhere' }, /^step: unknown route/],
+    [{ route: 'dial', arguments: { unknown: 1 } }, /^step: the arguments of the route dial are not right/],
+    [{ route: 'play', arguments: { sounds: ['shell_stream://id'] } }, /^step: no prompt/],
+    [{ route: 'play', arguments: { sounds: ['../../etc/passwd'] } }, /^step: no prompt/],
+    [
+      { route: 'play', arguments: { sounds: ['a.wav'], then: { route: 'menu' } } },
+      /^step: the arguments of the route menu/,
+    ],
+    [{ route: 'transfer', arguments: { destination: 'app:hangup inline' } }, /not right: destination/],
+  ]
+  for (const [step, why] of refused)
+    t.throws(() => checkStep(routes, step, 'step'), { name: 'FlowError', field: 'step', message: why })
+  t.end()
+})
+
+t.test('a menu is checked through, and the message says where it is wrong', (t) => {
+  const menu = {
+    id: 'main',
+    name: 'Main',
+    prompt: ['ivr/welcome.wav'],
+    choices: {
+      '1': { menu: 'sales' },
+      '2': { route: 'ring', arguments: { extensions: ['1001'] } },
+      '9': { repeat: true },
+    },
+    timeoutMs: 5_000,
+    interDigitMs: 2_000,
+    tries: 3,
+    bargeIn: true,
+    directDial: true,
+    invalidPrompt: [],
+    noInputPrompt: [],
+    otherwise: { route: 'queue', arguments: { queue: 'support' } },
+  } as const
+  t.same(checkMenu(routes, menu), [
+    { kind: 'menu', id: 'sales' },
+    { kind: 'extension', id: '1001' },
+  ])
+  const field = (error: unknown) => (error instanceof FlowError ? error.field : String(error))
+  const wrong = (change: object) => {
+    try {
+      checkMenu(routes, { ...menu, ...change })
+      return 'nothing'
+    } catch (error) {
+      return field(error)
+    }
+  }
+  t.equal(wrong({ prompt: ['http://example.com/x.wav'] }), 'prompt')
+  t.equal(wrong({ choices: { '7': { route: 'nowhere' } } }), 'choices.7')
+  t.equal(wrong({ otherwise: { route: 'menu', arguments: {} } }), 'otherwise')
+  t.end()
+})
+
+t.test("an operator's own routes stand beside those built in, under names of their own", (t) => {
+  const own = (name: string): Route => ({ name, summary: 'x', run: () => Promise.resolve() })
+  t.equal(new Routes({ own: [own('office')] }).leadByPath('office').route.name, 'office')
+  t.throws(() => new Routes({ own: [own('dial')] }), /two routes named dial/)
+  t.throws(() => new Routes({ own: [own('Office Hours')] }), /a route's name is "Office Hours"/)
+  const withArguments: Route = { ...own('x'), arguments: Type.Object({ n: Type.Integer() }) }
+  const mine = new Routes({ own: [withArguments] })
+  t.same(mine.lead({ route: 'x', arguments: { n: 1 } }).args, { n: 1 })
+  t.throws(() => mine.lead({ route: 'x', arguments: { n: '1' } }), NoRoute)
+  t.end()
+})
