@@ -10,6 +10,7 @@ import { ledgerOf } from './demo/ledger.js'
 import { Stage } from './demo/play.js'
 import { makePrepaidTenant, prepaidTenant, setBalance } from './demo/prepaid.js'
 import { showCdr, showCdrs, showLedger } from './demo/show.js'
+import { menuNumber, saveDemoFlows } from './demo/flows.js'
 import { findTarget } from './demo/target.js'
 import { dialplanGuardSeconds, dialplanVariables } from './dialplan.js'
 
@@ -39,7 +40,8 @@ async function main(): Promise<void> {
       console.log(`Linger at ${http}, its event socket at ${esl.host}:${esl.port}`)
       console.log(`The tenant ${tenant} has ${before.balance} ${before.currency}.`)
 
-      if (await makePrepaidTenant(pool)) await delay(catalogMs)
+      const { isNew } = await saveDemoFlows(pool)
+      if ((await makePrepaidTenant(pool)) || isNew) await delay(catalogMs)
       const cdrs = await playAll(admin, (options) => ({
         ...options,
         to: [esl],
@@ -114,6 +116,12 @@ async function playAll(admin: Admin, over: (options: CallOptions) => CallOptions
   }
   console.log(`\n   DELETE /v1/blacklist/${outsider}`)
   await play(`${outsider} calls 1000 again, and gets through`, fromOutside, 7_000)
+
+  await play(
+    `${outsider} calls ${menuNumber}, chooses 1 in its menu, is wrong in the next one, and gets through to 1001`,
+    { caller: outsider, called: menuNumber, digits: ['1', '7', '1'], farEnd: farEnds.answers(5_000, 2_000) },
+    20_000,
+  )
 
   const booked = await setBalance(admin, '200.00')
   if (booked !== undefined) console.log(`\n   ${booked}`)

@@ -85,6 +85,8 @@ function describe(event: FiredEvent): string | undefined {
       return 'it rings'
     case 'CHANNEL_ANSWER':
       return 'the caller is answered'
+    case 'DTMF':
+      return `the caller dials ${event.get('DTMF-Digit') ?? ''}`
     case 'CHANNEL_BRIDGE':
       return 'the two talk'
     case 'CHANNEL_UNBRIDGE':
@@ -118,6 +120,7 @@ function say({ line, headers }: ServerCommand): string | undefined {
 
 function sayApi([name = '', ...words]: readonly string[]): string {
   if (name === 'sched_del') return "takes the dialplan's guard timer off"
+  if (name === 'uuid_setvar' && words[1] === 'linger_call') return 'notes on the channel where the call is'
   if (name === 'uuid_broadcast') return `warns the caller by a tone: ${words[1] ?? ''}`
   return [name, ...words].join(' ')
 }
