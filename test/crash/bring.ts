@@ -1,5 +1,5 @@
 import type { CrashCall } from './crash-call.js'
-import { talk, type TalkWish } from './plans.js'
+import { inMenu, talk, type TalkWish } from './plans.js'
 import type { Random } from './random.js'
 import type { State } from './states.js'
 import { sliceSeconds, type World } from './world.js'
@@ -52,7 +52,7 @@ async function untilAny(world: World, calls: readonly CrashCall[], state: State)
 const shortTalk = (random: Random): TalkWish => ({ ringsMs: 20, talkMs: random.whole(300, 500) })
 
 /** How calls come into each state. */
-export const bringers: Readonly<Record<Exclude<State, 'in a menu'>, Bring>> = {
+export const bringers: Readonly<Record<State, Bring>> = {
   'before connect': async (world, random) => {
     for (const node of world.servers) {
       world.outages.begin(`${node.name} paused`)
@@ -107,6 +107,11 @@ export const bringers: Readonly<Record<Exclude<State, 'in a menu'>, Bring>> = {
     const isAsked = () => world.calls.some(({ extendedAt, isTalking }) => isTalking && extendedAt > since)
     await world.signals.when(() => isAsked() && there() > 0, sliceSeconds * 500)
     return { count: there(), withinMs: 6, release: nothing }
+  },
+
+  'in a menu': async (world, random) => {
+    const calls = Array.from({ length: perKill }, () => world.dial(inMenu(random)))
+    return { count: await until(world, calls, 'in a menu'), withinMs: 2_000, release: nothing }
   },
 
   'hanging up': async (world, random) => {

@@ -29,6 +29,7 @@ export class CrashCall {
   readonly #sliceMs: number
   #call: Call | undefined
   #isBridging = false
+  #isInMenu = false
   #isOver = false
   #talksSince = 0
   /** How many servers it had had when the present one, or the last, had done with Redis. */
@@ -75,6 +76,7 @@ export class CrashCall {
     const open = this.#listeners.filter((listener) => session.listeners.has(listener))
     if (session.isParkedForEver || open.some((listener) => !listener.isConnected)) return 'before connect'
     if (open.length === 0) return 'between two servers'
+    if (this.#isInMenu) return 'in a menu'
     return this.#screenedBy === this.#listeners.length ? 'being authorised' : 'being screened'
   }
 
@@ -82,9 +84,9 @@ export class CrashCall {
     switch (event.name) {
       case 'CHANNEL_EXECUTE':
       case 'CHANNEL_EXECUTE_COMPLETE':
-        if (event.get('Application') === 'bridge') {
-          this.#isBridging = event.name === 'CHANNEL_EXECUTE'
-        }
+        if (event.get('Application') === 'bridge') this.#isBridging = event.name === 'CHANNEL_EXECUTE'
+        if (event.get('Application') === 'play_and_get_digits')
+          this.#isInMenu = event.name === 'CHANNEL_EXECUTE'
         return
       case 'CHANNEL_BRIDGE':
         this.#talksSince = performance.now()

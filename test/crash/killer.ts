@@ -28,7 +28,7 @@ export class Killer {
 
   /** @returns what starts it again */
   async kill(component: Component, aim: AnyState | undefined, random: Random): Promise<() => Promise<void>> {
-    const { outages, postgres, redis, servers, sw } = this.#world
+    const { outages, postgres, redis, rabbit, servers, sw } = this.#world
     // What the calls are in is read in the same turn as the kill.
     this.#note(component, aim)
     switch (component) {
@@ -55,6 +55,12 @@ export class Killer {
         return async () => {
           await delay(random.whole(0, 700))
           await redis.start()
+        }
+      case 'RabbitMQ':
+        await rabbit?.kill()
+        return async () => {
+          await delay(random.whole(0, 700))
+          await rabbit?.start()
         }
       case 'link':
         outages.note(performance.now(), linkMs)

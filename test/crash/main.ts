@@ -8,15 +8,15 @@ import { Killer } from './killer.js'
 import { longTalk } from './plans.js'
 import { Random } from './random.js'
 import { describeHit } from './report.js'
-import { aims, playRound, schedule, type Round } from './rounds.js'
+import { playRound, schedule, type Round } from './rounds.js'
 import { settle } from './settle.js'
-import { components, type Component } from './states.js'
+import { components, states, type Component } from './states.js'
 import { stories } from './stories.js'
 import { verify } from './verify.js'
 import { sliceSeconds, World } from './world.js'
 
 /**
- * `npm run test:crash`: SIGKILLs servers, PostgreSQL and Redis, and cuts the switch's link, while calls are in each
+ * `npm run test:crash`: SIGKILLs servers, PostgreSQL, Redis and (where there is one) RabbitMQ, and cuts the switch's link, while calls are in each
  * of their states; then every call must have its record, each once, to the last unit.
  *
  *     --seed N      what comes again: when what dies, and which calls come
@@ -61,7 +61,7 @@ async function main(): Promise<number> {
     const [first, second] = world.nodes
     await first.start()
     const killer = new Killer(world)
-    const all = schedule(kills, chosen(), aims(), random)
+    const all = schedule(kills, chosen(), states, random)
     const alone = Math.round(all.length * aloneShare)
     say('one server')
     await play(world, killer, all.slice(0, alone), seed)

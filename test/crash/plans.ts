@@ -4,6 +4,7 @@ import { farEnds, type FarEnd } from '../support/switch/far-end.js'
 import type { Random } from './random.js'
 import {
   inboundRate,
+  menuNumber,
   poorTenants,
   postpaidTenant,
   richTenant,
@@ -16,7 +17,10 @@ export interface Plan {
   readonly kind: string
   /** Undefined: nobody's call. */
   readonly tenant: CrashTenant | undefined
-  readonly options: Pick<CallOptions, 'called' | 'variables' | 'farEnd' | 'finalEventDelayMs' | 'profile'>
+  readonly options: Pick<
+    CallOptions,
+    'called' | 'variables' | 'farEnd' | 'finalEventDelayMs' | 'profile' | 'digits' | 'promptMs'
+  >
   /** What a called leg costs that is answered; undefined: nothing. */
   readonly rate: Rate | undefined
   /** How long the two want to talk, in ms; undefined: they never do, or as long as the money lasts. */
@@ -56,6 +60,25 @@ export function talk(random: Random, { ringsMs, talkMs, finalEventDelayMs, ended
   }
 }
 
+/** A caller in a menu of two levels, of which the second leads to a number outside. */
+export function inMenu(random: Random): Plan {
+  const talkMs = random.whole(500, 4_000)
+  return {
+    kind: 'menu',
+    tenant: richTenant,
+    options: {
+      called: menuNumber,
+      variables: { accountcode: richTenant.id },
+      promptMs: random.whole(100, 600),
+      // Thinks about it, each time that a server begins anew.
+      digits: ['', '1', '', '1', '', '1', '1', '1'],
+      farEnd: { answersAfterMs: 100, hangsUpAfterMs: talkMs },
+    },
+    rate: richTenant.rate,
+    talkMs,
+  }
+}
+
 type Maker = (random: Random) => Plan
 
 const talkOf =
@@ -91,6 +114,7 @@ function inside({ kind, tenant, called, account, farEnd, rate }: Inside): Maker 
 const makers: readonly (readonly [share: number, make: Maker])[] = [
   [5, talkOf(300, 3_000)],
   [4, talkOf(3_000, 7_500)],
+  [2, inMenu],
   [1, unanswered('busy', farEnds.busy)],
   [1, unanswered('the caller gives up', { ringsAfterMs: 50, callerCancelsAfterMs: 700 })],
   [

@@ -19,24 +19,20 @@ export function describeHit(hit: ReadonlyMap<AnyState, number>): string {
  * The matrix, in Markdown: a row a component, a column a state; in each cell how many kills found calls there, and
  * how many calls. Behind them what became of the calls that were hit.
  */
-export function matrix(
-  kills: readonly Kill[],
-  verdicts: readonly Verdict[],
-  skipped: readonly AnyState[],
-): string {
+export function matrix(kills: readonly Kill[], verdicts: readonly Verdict[]): string {
   const columns: readonly AnyState[] = [...states, ...between]
   const lines = [
     ['', 'kills', ...columns, ...faults],
     ['---', ...Array.from({ length: 1 + columns.length + faults.length }, () => '---:')],
-    ...components.map((component) => row(component, kills, verdicts, columns, skipped)),
+    ...components.map((component) => row(component, kills, verdicts, columns)),
   ]
   return lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n')
 }
 
 /** Where one of the components never found a call. */
-export function emptyCells(kills: readonly Kill[], aims: readonly AnyState[]): string[] {
+export function emptyCells(kills: readonly Kill[]): string[] {
   return components.flatMap((component) =>
-    aims
+    states
       .filter((state) => !kills.some((kill) => kill.component === component && kill.hit.has(state)))
       .map((state) => `${component} while ${state}`),
   )
@@ -47,11 +43,9 @@ function row(
   kills: readonly Kill[],
   verdicts: readonly Verdict[],
   columns: readonly AnyState[],
-  skipped: readonly AnyState[],
 ): string[] {
   const own = kills.filter((kill) => kill.component === component)
   const cells = columns.map((state) => {
-    if (skipped.includes(state)) return '-'
     const counts = own.flatMap(({ hit }) => hit.get(state) ?? [])
     return counts.length === 0 ? '0' : `${counts.length} (${counts.reduce((sum, count) => sum + count, 0)})`
   })

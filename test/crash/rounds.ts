@@ -3,7 +3,7 @@ import { bringers } from './bring.js'
 import type { Killer } from './killer.js'
 import { anyPlan, longTalk } from './plans.js'
 import type { Random } from './random.js'
-import { states, type Component, type State } from './states.js'
+import type { Component, State } from './states.js'
 import { helpPoor, poorTenants } from './tenants.js'
 import { sliceSeconds, type World } from './world.js'
 
@@ -44,11 +44,6 @@ export function schedule(
   return [...others.slice(0, 10), ...late, ...others.slice(10)]
 }
 
-/** Those that calls can be brought to. */
-export function aims(): State[] {
-  return states.filter((state) => state in bringers)
-}
-
 export async function playRound(
   world: World,
   killer: Killer,
@@ -56,7 +51,7 @@ export async function playRound(
   random: Random,
 ): Promise<void> {
   await bringOthers(world, random)
-  const bring = bringers[state as keyof typeof bringers]
+  const bring = bringers[state]
   let brought = await bring(world, random)
   if (brought.count === 0) {
     brought.release()
@@ -73,11 +68,16 @@ export async function playRound(
   const reviving = revive()
   if (second !== undefined) {
     await delay(random.whole(0, 1_500))
-    const reviveSecond = await killer.kill(second, undefined, random)
-    await reviveSecond()
+    await revived(world, second, (await killer.kill(second, undefined, random))())
   }
   // With another server there, calls go on while this one is started again.
   if (component === 'server' && world.servers.length > 1) world.inBackground(reviving)
+  else await revived(world, component, reviving)
+}
+
+/** RabbitMQ takes its time, and nobody waits for it: others may die meanwhile. */
+async function revived(world: World, component: Component, reviving: Promise<void>): Promise<void> {
+  if (component === 'RabbitMQ') world.inBackground(reviving)
   else await reviving
 }
 

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { pino } from 'pino'
 import { Journal, journalFolder } from '../../src/journal/journal.js'
 import type { LingerNode } from './linger-node.js'
+import { Published } from './published.js'
 import type { World } from './world.js'
 
 /** How long calls may take to end by themselves, in ms: the guard timer, and the longest talk. */
@@ -19,6 +20,8 @@ export interface Settled {
   readonly unclean: readonly string[]
   /** What is left in the journals, which nobody delivers. */
   readonly undelivered: readonly string[]
+  /** What RabbitMQ was told; undefined: there is none. */
+  readonly published: Published | undefined
 }
 
 /** Lets every call end and every record arrive; then stops the servers, and looks into their journals. */
@@ -33,13 +36,27 @@ export async function settle(world: World, say: (text: string) => void): Promise
   await world.allDone()
   await untilDelivered(world)
   say('the records have arrived')
+  const published = await readPublished(world)
+  if (published !== undefined) say('the events have arrived')
   const unclean: string[] = []
   for (const node of world.nodes) {
     const end = await node.stop()
     if (end !== undefined && end !== 0) unclean.push(`the server ${node.name} ended with ${end}`)
   }
   const undelivered = (await Promise.all(world.nodes.map(leftIn))).flat()
-  return { endless, unclean, undelivered }
+  return { endless, unclean, undelivered, published }
+}
+
+async function readPublished({ rabbit, pool }: World): Promise<Published | undefined> {
+  if (rabbit === undefined) return undefined
+  const published = new Published()
+  await published.read(rabbit.url, async () => {
+    const { rows } = await pool.query<{ uuid: string }>(
+      `SELECT call_uuid AS uuid FROM cdrs WHERE tenant_id IS NOT NULL`,
+    )
+    return rows.map(({ uuid }) => uuid)
+  })
+  return published
 }
 
 async function untilDelivered(world: World): Promise<void> {
@@ -66,6 +83,7 @@ async function leftIn({ name, dataDir }: LingerNode): Promise<string[]> {
     ['records set aside', journal.aside],
     ['open calls', journal.openCalls().length],
     ['documents', [...journal.documents()].length],
+    ['events', journal.events.pending],
   ]
   await journal.close()
   return counts.flatMap(([what, count]) =>

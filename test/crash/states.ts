@@ -1,3 +1,5 @@
+import { hasRabbit } from './rabbit-process.js'
+
 /** Where a call can be when something dies: the columns of the matrix. */
 export const states = [
   'before connect',
@@ -19,7 +21,9 @@ export const between = ['between two servers', 'without a record'] as const
 export type State = (typeof states)[number]
 export type AnyState = State | (typeof between)[number]
 
-/** What can die. */
-export const components = ['server', 'PostgreSQL', 'Redis', 'link'] as const
+const always = ['server', 'PostgreSQL', 'Redis', 'link'] as const
 
-export type Component = (typeof components)[number]
+export type Component = (typeof always)[number] | 'RabbitMQ'
+
+/** What can die. */
+export const components: readonly Component[] = hasRabbit ? [...always, 'RabbitMQ'] : always

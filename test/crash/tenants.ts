@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import { parseMoney } from '../../src/billing/money.js'
 import { plainTerms, type Rate } from '../../src/billing/rating.js'
+import { saveFlows } from '../../src/routes/flow-file.js'
+import { Routes } from '../../src/routes/registry.js'
 import { inTransaction } from '../../src/store/database.js'
 import { book } from '../../src/store/ledger.js'
 
@@ -58,6 +60,27 @@ export const poorTenants: readonly CrashTenant[] = ['crash-poor1', 'crash-poor2'
   }),
 )
 export const tenants: readonly CrashTenant[] = [richTenant, steppedTenant, postpaidTenant, ...poorTenants]
+
+/** Leads to a menu of the rich one. */
+export const menuNumber = '02899900002'
+
+const flows = {
+  menus: {
+    main: { name: 'Main', prompt: ['ivr/main.wav'], choices: { '1': { menu: 'more' } }, timeoutMs: 1_000 },
+    more: {
+      name: 'More',
+      prompt: ['ivr/more.wav'],
+      choices: { '1': { route: 'dial', arguments: { number: '0901234567' } } },
+      timeoutMs: 1_000,
+    },
+  },
+  numbers: [
+    {
+      ...{ direction: 'inbound', kind: 'exact', number: menuNumber },
+      step: { route: 'menu', arguments: { menu: 'main' } },
+    },
+  ],
+}
 
 /** Some seconds of talk. */
 const poorBalance = '120'
@@ -122,6 +145,7 @@ export async function makeTenants(pool: pg.Pool): Promise<void> {
       CREATE TRIGGER crash_overdrawn AFTER UPDATE ON balances
         FOR EACH ROW WHEN (NEW.balance < 0) EXECUTE FUNCTION crash_note_overdrawn()`)
   })
+  await saveFlows(pool, new Routes(), richTenant.id, flows)
   for (const { id, isPoor } of tenants) await topUp(pool, id, isPoor ? poorBalance : richBalance)
 }
 

@@ -15,6 +15,7 @@ import { Outages } from './outages.js'
 import type { Plan } from './plans.js'
 import { lastingPort } from './ports.js'
 import { PostgresProcess } from './postgres-process.js'
+import { hasRabbit, RabbitProcess } from './rabbit-process.js'
 import type { Random } from './random.js'
 import { createRedis, type RedisProcess } from './redis-process.js'
 import { Signals } from './signals.js'
@@ -51,6 +52,8 @@ export class World {
   servers: readonly LingerNode[] = []
   postgres!: PostgresProcess
   redis!: RedisProcess
+  /** Undefined: there is none on this machine. */
+  rabbit: RabbitProcess | undefined
   postgresLine!: Line
   redisLine!: Line
   nodes!: readonly [LingerNode, LingerNode]
@@ -85,6 +88,13 @@ export class World {
     this.redis = await createRedis(join(dir, 'redis'), await port())
     await this.redis.start()
     this.#undo.push(() => this.redis.kill())
+    if (hasRabbit) {
+      const ports = { amqp: await port(), epmd: await port(), distribution: await port() }
+      const rabbit = await RabbitProcess.create(join(dir, 'rabbit'), ports)
+      this.rabbit = rabbit
+      this.#undo.push(() => rabbit.stop())
+      await rabbit.start()
+    }
     const [postgresOver, redisOver] = [await port(), await port()]
     this.postgresLine = await Line.to(local(postgresPort), postgresOver, this.watch.postgres)
     this.redisLine = await Line.to(local(Number(new URL(this.redis.url).port)), redisOver, this.watch.redis)
@@ -119,6 +129,7 @@ export class World {
       ...this.sw.env,
       DATABASE_URL: over(this.postgres.url, postgresOver),
       REDIS_URL: over(this.redis.url, redisOver),
+      ...(this.rabbit && { AMQP_URL: this.rabbit.url }),
       LOG_LEVEL: 'warn',
       CREDIT_SLICE_SECONDS: String(sliceSeconds),
       SECOND_SOURCE_SECONDS: '2',
@@ -190,6 +201,7 @@ export class World {
     for (const node of this.nodes) node.kill()
     this.postgres.abandon()
     void this.redis.kill()
+    void this.rabbit?.stop()
   }
 
   /** Ends whatever runs. */
