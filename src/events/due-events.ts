@@ -22,13 +22,20 @@ export interface Due {
   readonly message: Message
 }
 
-/** What of the journal is to be published, is under way, and is done: never more than a window of it is in memory. */
+/**
+ * What of the journal is to be published, is under way, and is done: never more than a few windows of it are in memory.
+ * Of one call a single event is under way: RabbitMQ may refuse one and take the next, and the next is not to be first.
+ */
 export class DueEvents {
   readonly #options: DueEventsOptions
   /** Keys of what is under way or done, and still in the journal. */
   readonly #taken = new Set<string>()
-  /** Of them those that are not confirmed. */
-  readonly #unconfirmed = new Set<string>()
+  /** Of them those that are not confirmed, with the call that each is of. */
+  readonly #unconfirmed = new Map<string, string>()
+  /** What was read of the calls that have an event under way, and waits for that. */
+  readonly #held = new Map<string, Due[]>()
+  /** What does not any more, and is under way itself as soon as it is taken. */
+  #released: Due[] = []
   #confirmed: string[] = []
   #removing: Promise<void> | undefined
   /** Where to read on; nothing is due before, unless it was put there since. */
@@ -54,13 +61,12 @@ export class DueEvents {
     // Not for each confirmation anew. Confirmed ones that the disk does not let go are in memory, too.
     const free = Math.min(window - this.#unconfirmed.size, 4 * window - this.#taken.size)
     this.#isFull = free * 2 < window
-    if (this.#isFull) return []
+    if (this.#isFull) return this.#released.splice(0)
     for (;;) {
       const items = events.read(free, this.#cursor)
       this.#cursor = items.at(-1)?.key ?? this.#cursor
-      if (items.length === 0) return []
-      const due = items.flatMap((item) => this.#dueOf(item))
-      if (due.length > 0) return due
+      const due = [...this.#released.splice(0), ...items.flatMap((item) => this.#dueOf(item))]
+      if (items.length === 0 || due.length > 0) return due
       // Of those that rest there may be millions.
       await nextTurn()
     }
@@ -78,29 +84,49 @@ export class DueEvents {
       return []
     }
     this.#taken.add(key)
-    this.#unconfirmed.add(key)
+    const held = this.#held.get(message.call)
+    if (held !== undefined) {
+      held.push({ key, message })
+      return []
+    }
+    this.#held.set(message.call, [])
+    this.#unconfirmed.set(key, message.call)
     return [{ key, message }]
   }
 
   /** It goes from the journal, with others that are done. */
   done(key: string): void {
+    const call = this.#unconfirmed.get(key) ?? ''
     this.#unconfirmed.delete(key)
     this.#confirmed.push(key)
     this.#removing ??= this.#remove()
+    const next = this.#held.get(call)?.shift()
+    if (next === undefined) this.#held.delete(call)
+    else {
+      this.#unconfirmed.set(next.key, call)
+      this.#released.push(next)
+    }
     const { size } = this.#unconfirmed
-    if (size === 0 || (this.#isFull && size * 2 <= this.#options.window)) this.#options.onMore()
+    if (next !== undefined || size === 0 || (this.#isFull && size * 2 <= this.#options.window))
+      this.#options.onMore()
   }
 
-  /** It is not under way any more, and is due again when it is read from the start. */
+  /** It is not under way any more, and is due again when it is read from the start; its call's later ones after it. */
   leave(key: string): void {
+    const call = this.#unconfirmed.get(key) ?? ''
+    const held = this.#held.get(call) ?? []
+    this.#held.delete(call)
     this.#unconfirmed.delete(key)
-    this.#taken.delete(key)
-    this.#skipped++
+    for (const each of [key, ...held.map((due) => due.key)]) {
+      this.#taken.delete(each)
+      this.#skipped++
+    }
   }
 
   /** What is under way never came to its end: it is due again. */
   leaveAll(): void {
-    for (const key of this.#unconfirmed) this.leave(key)
+    for (const key of [...this.#unconfirmed.keys()]) this.leave(key)
+    this.#released = []
     this.rewind()
   }
 
