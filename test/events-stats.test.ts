@@ -8,6 +8,7 @@ import { snapshot } from './support/call-events.js'
 import { logLines } from './support/log-lines.js'
 import { Line } from './support/outage.js'
 import { testRedis } from './support/services.js'
+import { until } from './support/wire.js'
 
 const { url } = await testRedis(t)
 const log = pino({ level: 'silent' })
@@ -47,9 +48,9 @@ t.test('calls are in the sets of the statuses that they have had, for a day', as
   t.ok((await reader.ttl('stats:calls:acme:ringing')) <= 1_000)
 })
 
-t.test('Redis away: what fits waits, the rest is counted, and it is said once', async (t) => {
+t.test('Redis away: what fits waits, the rest is counted, and it is said once each time', async (t) => {
   const line = await Line.to(t, url)
-  const { log, warnings } = logLines()
+  const { log, lines, warnings } = logLines()
   const redis = connectRedis(line.url(url), pino({ level: 'silent' }))
   t.teardown(() => {
     redis.disconnect()
@@ -60,11 +61,23 @@ t.test('Redis away: what fits waits, the rest is counted, and it is said once', 
   await line.cut()
   for (let n = 0; n < 150; n++) stats.add(change('away', `call ${n}`, 'ringing'))
   t.equal(stats.dropped, 50)
-  t.same(warnings(), ['Redis is away for long: statistics of calls are lost'])
+  t.equal(warnings().length, 1)
   await line.mend()
   await callsAre('stats:calls:away:ringing', 101)
   stats.add(change('away', 'after', 'ringing'))
   await callsAre('stats:calls:away:ringing', 102)
   t.equal(stats.dropped, 50)
+  await line.cut()
+  for (let n = 0; n < 110; n++) stats.add(change('away', `later ${n}`, 'ringing'))
+  await line.mend()
+  await callsAre('stats:calls:away:ringing', 202)
+  const away = 'Redis is away for long: statistics of calls are lost'
+  const back = 'Redis takes statistics of calls again'
+  await until(() => warnings().length === 4)
+  t.same(warnings(), [away, back, away, back])
+  t.same(
+    lines.flatMap(({ lost }) => lost ?? []),
+    [50, 10],
+  )
   await stats.close()
 })

@@ -32,6 +32,8 @@ export class CallStats {
   #pending = new Map<string, Set<string>>()
   #count = 0
   #dropped = 0
+  /** How many had been when Redis took some last. */
+  #droppedBefore = 0
   #isAway = false
   /** `EXPIRE … NX` is there since Redis 7. */
   #knowsNx = true
@@ -53,7 +55,7 @@ export class CallStats {
   add({ customer_id: customer, call_status: status, call_id: call }: Counted): void {
     if (this.#isClosed) return
     if (this.#count >= this.#maxPending) {
-      if (this.#dropped++ === 0)
+      if (this.#dropped++ === this.#droppedBefore)
         this.#log.warn({ pending: this.#count }, 'Redis is away for long: statistics of calls are lost')
       return
     }
@@ -101,6 +103,7 @@ export class CallStats {
       const results = await commands.exec()
       for (const [error] of results ?? []) if (error) throw error
       this.#isAway = false
+      this.#tellDropped()
     } catch (error) {
       if (error instanceof Error && error.message.includes('wrong number of arguments')) this.#knowsNx = false
       // Its client says so. A set takes the same id twice.
@@ -109,6 +112,13 @@ export class CallStats {
       this.#pending = sets
       this.#count += count
     }
+  }
+
+  /** Once it is over, how much it was; the next time is another one. */
+  #tellDropped(): void {
+    const lost = this.#dropped - this.#droppedBefore
+    this.#droppedBefore = this.#dropped
+    if (lost > 0) this.#log.warn({ lost }, 'Redis takes statistics of calls again')
   }
 }
 
