@@ -54,7 +54,11 @@ t.test('the demo tenant is as the first start made it', (t) => {
   t.ok(catalog.tenant('demo')?.emergencyNumbers.has('113'))
   t.match(catalog.byAccount('demo'), { tenant: { id: 'demo' }, extension: undefined })
   t.match(catalog.byAccount('1001'), { tenant: { id: 'demo' }, extension: '1001' })
-  t.same(catalog.extension('demo', '1000'), { number: '1000', displayName: 'Extension 1000' })
+  t.same(catalog.extension('demo', '1000'), {
+    number: '1000',
+    authUsername: '1000',
+    displayName: 'Extension 1000',
+  })
   t.match(catalog.gateways('demo', '84901234567'), [{ name: 'carrier1', prefix: '' }])
   t.same(catalog.rate('demo', '84901234567'), {
     prefix: '8490',

@@ -44,6 +44,8 @@ export interface Tenant {
 
 export interface Extension {
   readonly number: string
+  /** The SIP account that its phone registers with. */
+  readonly authUsername?: string
   readonly displayName?: string
   /** What it may call; without it, everything. */
   readonly tollAllow?: ReadonlySet<NumberClass>
@@ -191,9 +193,10 @@ function tenantEntry(row: DirectoryRows['tenants'][number]): TenantEntry {
 }
 
 function extensionOf(row: DirectoryRows['extensions'][number]): Extension {
-  const { number, display_name: displayName, toll_allow: tollAllow } = row
+  const { number, auth_username: authUsername, display_name: displayName, toll_allow: tollAllow } = row
   return {
     number,
+    authUsername,
     ...(displayName !== null && { displayName }),
     ...(tollAllow !== null && { tollAllow: new Set(tollAllow) }),
   }
