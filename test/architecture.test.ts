@@ -17,7 +17,7 @@ const mayKnow: Readonly<Record<string, readonly string[]>> = {
   store: ['billing', 'numbering'],
   journal: ['embedded', 'store'],
   events: ['numbering', 'journal', 'store'],
-  routes: ['esl', 'channel', 'numbering', 'store'],
+  routes: ['esl', 'channel', 'numbering', 'events', 'store'],
   call: ['esl', 'channel', 'routes', 'numbering', 'screening', 'billing', 'events', 'journal', 'store'],
   admin: ['screening', 'store', 'billing', 'numbering'],
   switch: ['call'],

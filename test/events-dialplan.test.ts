@@ -84,8 +84,34 @@ t.test('what one channel of a call knows is in the events of the others', async 
     end_time: /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/,
     sequence: 3,
   })
-  const ttl = await redis.ttl(`linger:event:${call.CALL_ID}`)
+  const ttl = await redis.ttl(`linger:event:acme:${call.CALL_ID}`)
   t.ok(ttl > 86_000 && ttl <= 86_400)
+})
+
+t.test('two customers may have calls of the same id', async (t) => {
+  const { redis, published, publish } = testDialplan(t)
+  await ready(redis)
+  const call = { CALL_ID: randomUUID(), CALL_STATUS: 'bridged' }
+  await publish({ ...call, CUSTOMER_ID: 'acme', AGENT_EXTEN: '1000' })
+  await publish({ ...call, CUSTOMER_ID: 'other' })
+  t.match(published, [
+    { customer_id: 'acme', agent_exten: '1000', sequence: 1 },
+    { customer_id: 'other', agent_exten: '', sequence: 1 },
+  ])
+})
+
+t.test("what a dialplan says of the channel's own call comes after what was told of it", async (t) => {
+  const { redis, published, publish } = testDialplan(t)
+  await ready(redis)
+  const call = { CUSTOMER_ID: 'acme', CALL_STATUS: 'ivr' }
+  const uuid = randomUUID()
+  await publish(call, { uuid, sequence: 1_003 })
+  await publish(call, { uuid, sequence: 1_004 })
+  await publish({ ...call, CALL_ID: randomUUID() }, { uuid, sequence: 1_005 })
+  t.same(
+    published.map(({ sequence }) => sequence),
+    [1_004, 1_005, 1],
+  )
 })
 
 const times: Record<string, [Variables, Partial<CallEvent>]> = {

@@ -7,10 +7,13 @@ import { RabbitPublisher } from '../src/events/rabbit.js'
 import { Journal } from '../src/journal/journal.js'
 import { eventsAre, snapshot } from './support/call-events.js'
 import { paidCall } from './support/call-records.js'
+import { testLinger } from './support/linger.js'
 import { logLines } from './support/log-lines.js'
 import { Line } from './support/outage.js'
 import { amqpUrl, Consumer, testCustomer, withoutRabbit } from './support/rabbit.js'
 import { temporaryFolder } from './support/services.js'
+import { SimulatedSwitch } from './support/switch/switch.js'
+import { until } from './support/wire.js'
 
 const silent = pino({ level: 'silent' })
 const needs = { skip: withoutRabbit }
@@ -173,6 +176,72 @@ t.test('a queue that is full and refuses holds up nobody else, and loses nothing
   t.equal((await slow.until(100)).length, 100)
   t.ok(await publisher.drain(AbortSignal.timeout(20_000)))
 })
+
+t.test('a call whose event is refused for a while is told of in its order all the same', needs, async (t) => {
+  const tenant = testCustomer()
+  const { events, start } = await testNode(t)
+  const consumer = await Consumer.open(t, tenant)
+  await consumer.declare({ maxLength: 1, overflow: 'reject-publish' })
+  const uuid = randomUUID()
+  for (let count = 1; count <= 12; count++) events.publish(ringing(tenant, count, uuid))
+  const publisher = start()
+  await until(() => publisher.state.trouble !== undefined)
+  await consumer.read()
+  const received = await consumer.until(12)
+  t.same(
+    received.map(({ sequence }) => sequence),
+    Array.from({ length: 12 }, (_, i) => i + 1),
+  )
+})
+
+t.test(
+  "what a dialplan says of its call comes to its customer's queue, by way of a session",
+  needs,
+  async (t) => {
+    const customer = testCustomer()
+    const consumer = await Consumer.open(t, customer)
+    await consumer.declare()
+    await consumer.read()
+    const linger = await testLinger(t, { AMQP_URL: amqpUrl })
+    const sw = new SimulatedSwitch()
+    t.teardown(() => {
+      sw.destroy()
+    })
+    const variables = {
+      CALL_ID: randomUUID(),
+      CUSTOMER_ID: customer,
+      DIRECTION: 'inbound',
+      CALL_STATUS: 'queued',
+      QUEUE_NAME: 'support',
+      PHONE_DIAL: '0987654321',
+      AGENT_EXTEN: '1001',
+    }
+    const { uuid } = await sw.call({
+      to: [{ ...linger.esl, path: 'event' }],
+      caller: '0987654321',
+      called: '1000',
+      variables,
+    }).ended
+    const [event] = await consumer.until(1)
+    t.match(event, {
+      call_id: variables.CALL_ID,
+      customer_id: customer,
+      unique_id: uuid,
+      linked_id: variables.CALL_ID,
+      direction: 'inbound',
+      call_status: 'queued',
+      queue_name: 'support',
+      phone_number: '0987654321',
+      agent_exten: '1001',
+      agent_account: '',
+      trunk: '',
+      dial_mode: '',
+      metrics: { queue: 1, inbound: 1, answer: 0 },
+      sequence: 1,
+    })
+    t.match(consumer.received[0]?.properties, { messageId: event?.id, type: 'queued', deliveryMode: 2 })
+  },
+)
 
 t.test('who may not in is told why in one line', needs, async (t) => {
   const cases: Record<string, [change: (url: URL) => void, reason: RegExp]> = {

@@ -107,6 +107,12 @@ t.test('event publishes what the channel says, and gives the call back', async (
   }
   const outcome = await call(world, 'event', { variables }).ended
   t.equal(outcome.variable('given_back'), 'yes')
+  const [connection] = outcome.connections
+  t.notMatch(
+    connection?.commands.map(({ line }) => line).join('\n'),
+    'uuid_getvar',
+    'what is not set has come with the call, too',
+  )
   t.match(await linger.cdr(outcome.uuid), { route: 'event', source: 'link' })
   const redis = new Redis(linger.redisUrl)
   t.teardown(() => redis.quit())

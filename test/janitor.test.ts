@@ -245,7 +245,7 @@ const nobodyElse = { callerExtension: undefined, calledExtension: undefined, isE
 
 function liveCall(uuid: string): LiveCall {
   const nothing = (): undefined => undefined
-  return { uuid, told: 0, hear: nothing, supersede: nothing, checkpoint: nothing }
+  return { uuid, hear: nothing, supersede: nothing, checkpoint: nothing }
 }
 
 t.test('a call that is over when its server starts again is closed as it was last known', async (t) => {

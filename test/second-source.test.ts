@@ -349,7 +349,6 @@ story(
     const heard: string[] = []
     const live: LiveCall = {
       uuid: told.callUuid,
-      told: 0,
       hear: ({ uuid, source }) => heard.push(`${source} ${uuid}`),
       checkpoint: () => undefined,
       supersede: () => undefined,

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Event } from '../esl/event.js'
 import { NoRoute, type Leading } from '../routes/registry.js'
 import type { Catalog } from '../store/catalog.js'
+import { nothingAnnounced } from './announced.js'
 import { chooseRoute } from './choose-route.js'
 import { identify, type Identity } from './identify.js'
 import { Progress } from './progress.js'
@@ -20,8 +21,8 @@ export interface Beginning {
   readonly leading: Leading | NoRoute
   /** What its last server left on the channel. */
   readonly state: CallState | undefined
-  /** Those of its variables that its route wants. */
-  readonly variables: ReadonlyMap<string, string>
+  /** Those of its variables that its route wants, with undefined for what is not set. */
+  readonly variables: ReadonlyMap<string, string | undefined>
 }
 
 /** @param channel the reply to `connect`; nothing of it is kept */
@@ -39,7 +40,8 @@ export function beginning(channel: Event, dependencies: SessionDependencies): Be
     story.route = leading.route.name
     story.routeArguments = leading.args
   }
-  if (state !== undefined) goOn(story, state, channel, dependencies.live.has(facts.uuid))
+  const isHere = state?.node === dependencies.node && dependencies.live.has(facts.uuid)
+  if (state !== undefined) goOn(story, state, channel, isHere)
   return { story, identity, leading, state, variables: variablesFor(leading, channel) }
 }
 
@@ -65,13 +67,17 @@ function leadingOf(choose: () => Leading): Leading | NoRoute {
   }
 }
 
-/** The story of a call that a server had before. */
+/** The story of a call that a server had before. @param isHere that one is this, and lives */
 function goOn(story: Story, state: CallState, channel: Event, isHere: boolean): void {
   const { legs, results } = resume(state, channel)
   const { direction, caller, called, route, args, destination } = state
   story.legs.adopt(legs)
   story.isVip = state.isVip
-  story.takeovers = state.takeovers + (isHere || state.isGivenBack ? 0 : 1)
+  const isHandedOn = isHere || state.isGivenBack
+  story.takeovers = state.takeovers + (isHandedOn ? 0 : 1)
+  // What a server has told since it wrote that, nobody knows: another one has numbers of its own.
+  const announced = state.announced ?? nothingAnnounced
+  story.announced = isHandedOn ? announced : { ...announced, count: 0 }
   story.identity = { ...story.identity, direction, caller, called }
   story.recording = state.recording
   // On another path, or with another destination, it begins a route that it has not been in.
@@ -84,12 +90,7 @@ function goOn(story: Story, state: CallState, channel: Event, isHere: boolean): 
   story.progress = new Progress(state.steps)
 }
 
-function variablesFor(leading: Leading | NoRoute, channel: Event): ReadonlyMap<string, string> {
+function variablesFor(leading: Leading | NoRoute, channel: Event): ReadonlyMap<string, string | undefined> {
   const { variables = [] } = leading instanceof NoRoute ? {} : leading.route
-  return new Map(
-    variables.flatMap((name) => {
-      const value = channel.peek(`variable_${name}`)
-      return value === undefined ? [] : [[name, value] as const]
-    }),
-  )
+  return new Map(variables.map((name) => [name, channel.peek(`variable_${name}`)]))
 }

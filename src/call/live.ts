@@ -1,18 +1,20 @@
 import type { LegDocument } from './legs/leg-document.js'
+import type { Story } from './story.js'
 
 /** A call that has its session here. */
 export interface LiveCall {
   readonly uuid: string
-  /** How many changes of its status it has told. */
-  readonly told: number
   /** Its dialplan does something else with it: the session only waits for its end. */
   readonly isLeft?: boolean
   /** A leg of it is over, as the switch tells beside the session's own socket. */
   hear(document: LegDocument): void
   /** What `Journal.openCall` should be told by now; undefined: it knows. */
   checkpoint(): unknown
-  /** The call has come back on another socket of this node: the session says nothing more, and writes no record. */
-  supersede(): void
+  /**
+   * The call has come back on another socket of this node: the session says nothing more, and writes no record.
+   * @param heir of the session that has it now
+   */
+  supersede(heir: Story): void
 }
 
 /** The calls that have their sessions on this node. */

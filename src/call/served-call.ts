@@ -36,8 +36,8 @@ export interface ServedCallOptions extends SessionDependencies {
   readonly announcer: Announcer
   readonly channel: Channel
   readonly log: Logger
-  /** Channel variables that its first route named. */
-  readonly variables: ReadonlyMap<string, string>
+  /** Channel variables that its first route named, set or not. */
+  readonly variables: ReadonlyMap<string, string | undefined>
 }
 
 /** So many routes may one call be led through: a flow that leads round in circles ends. */
@@ -79,7 +79,8 @@ export class ServedCall extends IdentifiedCall implements Call {
   }
 
   async variable(name: string): Promise<string | undefined> {
-    return this.#options.variables.get(name) ?? (await this.#options.channel.variable(name))
+    const { variables, channel } = this.#options
+    return variables.has(name) ? variables.get(name) : channel.variable(name)
   }
 
   extension(number: string): Extension | undefined {
@@ -153,12 +154,12 @@ export class ServedCall extends IdentifiedCall implements Call {
   }
 
   ring(extensions: readonly Extension[], options: RingOptions = {}): Promise<BridgeResult> {
-    this.#options.announcer.dials(extensions.length === 1 ? extensions[0]?.number : undefined)
+    this.#options.announcer.dials(extensions)
     return this.#dial.toExtensions(extensions, options)
   }
 
   dialGateway(gateway: Gateway, number = this.called, options?: GatewayDialOptions): Promise<GatewayResult> {
-    this.#options.announcer.dials(undefined)
+    this.#options.announcer.dials()
     return this.#dial.toGateway(gateway, number, options)
   }
 
@@ -219,23 +220,32 @@ export class ServedCall extends IdentifiedCall implements Call {
   }
 
   async giveBack(variables: Readonly<Record<string, string>> = {}): Promise<never> {
-    const { story, channel, node } = this.#options
+    const { story, channel, node, announcer } = this.#options
     story.isGivenBack = true
+    announcer.leave()
     await channel.giveBack(variables, story.state(node))
     throw new Ended('the call was given back to its dialplan')
   }
 
   async transfer({ destination, context }: TransferTarget): Promise<never> {
-    const { channel } = this.#options
+    const { channel, announcer } = this.#options
     await channel.remember(this.#state())
     await channel.transfer(destination, context)
+    announcer.transferred()
     throw new Ended('the call was transferred')
   }
 
-  publish(variables: PublishedEvent): Promise<void> {
+  async publish(variables: PublishedEvent): Promise<void> {
+    const { dialplanEvents, announcer } = this.#options
     const { uuid, channelName: name, createdAt: startedAt } = this.facts
-    const tenant = this.identity.tenant?.id
-    return this.#options.dialplanEvents.publish(variables, { uuid, name, tenant, startedAt })
+    const event = await dialplanEvents.publish(variables, {
+      ...{ uuid, name, tenant: this.identity.tenant?.id, startedAt },
+      // As it is when the event is made, which takes a moment.
+      get sequence() {
+        return announcer.sequence
+      },
+    })
+    if (event?.call_id === uuid) announcer.continueAfter(event.sequence)
   }
 
   /** Nothing is left to be dialled: what talks, if anything, is the dialplan's. */

@@ -62,7 +62,8 @@ export class Session implements LiveCall, EndedCall {
       this.#observe(event)
     }
     this.channel = new Channel(connection, facts.uuid, observe, facts.answeredAt !== undefined)
-    this.announcer = new Announcer(story, dependencies.events, dependencies.live.get(facts.uuid)?.told ?? 0)
+    const { events, catalog } = dependencies
+    this.announcer = new Announcer(story, { events, catalog, log: this.log })
     this.#call = new ServedCall(facts, {
       ...dependencies,
       story,
@@ -87,17 +88,13 @@ export class Session implements LiveCall, EndedCall {
     return this.#facts.uuid
   }
 
-  get told(): number {
-    return this.announcer.told
-  }
-
   get dialler(): Dialler | undefined {
     return this.#call.dialler
   }
 
   async #serve(): Promise<void> {
     const { live, finalEventMs } = this.#dependencies
-    live.get(this.uuid)?.supersede()
+    live.get(this.uuid)?.supersede(this.story)
     live.add(this)
     try {
       // The dialplan ends a call whose server says nothing; this one speaks. A leg's own timer has the guard's name.
@@ -127,7 +124,7 @@ export class Session implements LiveCall, EndedCall {
       await this.#open()
       if (this.#state !== undefined) this.#takeOver(this.#state)
       else if (this.#facts.transferredFrom !== undefined) this.#claim()
-      if (!this.#isResumed) this.announcer.tell('ringing', this.#facts.createdAt)
+      if (!this.#isResumed) this.announcer.begins(route)
       // A route that waits for something else than its call must not keep the call's record waiting.
       await Promise.race([this.#call.run(leading), goneOrTooLong(this.channel, this.#bound)])
       if (this.story.ending === undefined && this.channel.isUp) await this.#call.hangup('NORMAL_CLEARING')
@@ -222,8 +219,9 @@ export class Session implements LiveCall, EndedCall {
    * The socket stays open, and says nothing more: while the call lasts, closing it would take the call away from its
    * new one (test/recordings/README.md, "Ending"), and nobody can close it before that one has it.
    */
-  supersede(): void {
+  supersede(heir: Story): void {
     this.#isSuperseded = true
+    this.announcer.handOver(heir)
     this.dialler?.leave()
     this.channel.leave('the call has come back on another socket')
   }
@@ -275,6 +273,7 @@ export class Session implements LiveCall, EndedCall {
     if (this.#isTransferred) return
     this.#isTransferred = true
     this.log.info('the call was transferred')
+    this.announcer.transferred()
     this.story.legs.dialling(undefined)
     this.dialler?.leave()
     this.#dependencies.elsewhere.lookAfter(this.#facts.switchName, this.uuid)

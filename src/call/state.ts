@@ -4,6 +4,7 @@ import { stateVariable } from '../channel/channel.js'
 import type { Event } from '../esl/event.js'
 import type { Direction } from '../numbering/direction.js'
 import { legVariable } from '../numbering/dial-string.js'
+import { announcedFromJson, announcedJson, type Announced } from './announced.js'
 import type { Attempt, Leg } from './legs/legs.js'
 import type { TakenStep } from './progress.js'
 
@@ -41,6 +42,8 @@ export interface CallState {
   /** Its last server gave it back to its dialplan, on purpose: nobody has taken it over. */
   readonly isGivenBack: boolean
   readonly recording?: PlannedRecording
+  /** Undefined: nothing was told of it yet. */
+  readonly announced?: Announced
   /** What is dialled, or talks, or is over by now: the channel tells. */
   readonly attempt: Attempt | undefined
 }
@@ -73,12 +76,13 @@ export interface LegState {
 const version = 1
 
 export function encodeCallState(state: CallState): string {
-  const { legs, attempt, args, steps, isGivenBack, ...plain } = state
+  const { legs, attempt, args, steps, isGivenBack, announced, ...plain } = state
   return encode({
     ...plain,
     ...(Object.keys(args).length > 0 && { args }),
     ...(steps.length > 0 && { steps: steps.map(({ name, value }) => [name, value]) }),
     ...(isGivenBack && { isGivenBack }),
+    ...(announced && { announced: announcedJson(announced) }),
     legs: legs.map(legJson),
     attempt: attempt && attemptJson(attempt),
   })
@@ -109,6 +113,7 @@ export function decodeCallState(text: string | undefined): CallState | undefined
     steps: json.steps === undefined ? [] : steps(json.steps),
     isGivenBack: json.isGivenBack === true,
     ...(json.recording !== undefined && { recording: recordingFromJson(json.recording) }),
+    ...(json.announced !== undefined && { announced: announcedFromJson(json.announced) }),
     attempt: json.attempt === undefined ? undefined : attemptFromJson(json.attempt),
   }))
 }

@@ -1,5 +1,6 @@
 import type { Event } from '../esl/event.js'
 import type { CallRecord } from '../store/call-record.js'
+import { nothingAnnounced, type Announced } from './announced.js'
 import { calledLeg } from './legs/called-leg.js'
 import { micros, type ChannelFacts } from './facts.js'
 import type { Identity } from './identify.js'
@@ -34,6 +35,8 @@ export class Story {
   results: AttemptResult[] = []
   progress = new Progress()
   isGivenBack = false
+  /** By an earlier server too. */
+  announced: Announced = nothingAnnounced
   /** As its route wants it; undefined: as the tenant's rules say. */
   isRecorded: boolean | undefined
   /** The latest that was asked for, by an earlier server too. */
@@ -133,7 +136,7 @@ export class Story {
    */
   state(node: string, attempt?: Attempt): string {
     const { facts, identity, takeovers, route = '', isVip, legs, results, progress, isGivenBack } = this
-    const { recording } = this
+    const { recording, announced } = this
     const { direction, caller, called } = identity
     this.lastState = encodeCallState({
       node,
@@ -153,6 +156,7 @@ export class Story {
       steps: progress.steps,
       isGivenBack,
       ...(recording !== undefined && { recording }),
+      ...(announced !== nothingAnnounced && { announced }),
       attempt,
     })
     return this.lastState

@@ -33,7 +33,8 @@ export interface CallEvent {
   readonly end_time: string
   readonly agent_exten: string
   readonly agent_account: string
-  readonly dial_mode: string
+  /** Always empty: consumers expect it to be there, and nothing of a call is meant by it. */
+  readonly dial_mode: ''
   /** The channel's name. */
   readonly channel: string
   readonly metrics: Metrics
@@ -74,8 +75,6 @@ export interface CallDetails {
   readonly agentExtension?: string | undefined
   /** The SIP account that it is registered with. */
   readonly agentAccount?: string | undefined
-  /** How the call was made, in the words of whoever made it. */
-  readonly dialMode?: string | undefined
   /** FreeSWITCH's name of the caller's channel, `sofia/internal/1000@example.com`. */
   readonly channel?: string | undefined
   readonly stations?: Stations | undefined
@@ -100,7 +99,7 @@ export interface CallSnapshot extends CallDetails {
   readonly answeredAt: number | undefined
   /** How many nodes had the call before this one. */
   readonly takeovers: number
-  /** Counts the call's events on this node: 1, 2, …, on when the call comes back on another socket. */
+  /** Counts the call's events on this node: 1, 2, …, on when the call comes back on another socket, or was given back. */
   readonly count: number
   readonly stations: Stations
 }
@@ -108,7 +107,12 @@ export interface CallSnapshot extends CallDetails {
 /** Of the end: greater than any other of the call. */
 export const lastSequence = 999_999_999
 /** Of one node that had the call. */
-const mostEvents = 999
+export const mostEvents = 999
+
+/** @param takeovers and @param count as in CallSnapshot */
+export function sequenceOf(takeovers: number, count: number): number {
+  return Math.min(takeovers, 900_000) * (mostEvents + 1) + count
+}
 
 /** What may be in the name of a queue. */
 export function isCustomerId(text: string): boolean {
@@ -123,7 +127,7 @@ export function isCallStatus(text: string): boolean {
 export function callEvent(call: CallSnapshot): CallEvent | undefined {
   const { uuid, tenant, status, count } = call
   if (count > mostEvents || !isCallStatus(status) || !isCustomerId(tenant)) return undefined
-  const sequence = Math.min(call.takeovers, 900_000) * (mostEvents + 1) + count
+  const sequence = sequenceOf(call.takeovers, count)
   return eventOf(call, call, {
     uuid,
     customer: tenant,
@@ -193,7 +197,7 @@ function eventOf(
     called,
     startedAt,
   }: Pick<CallSnapshot, 'direction' | 'caller' | 'called' | 'startedAt'>,
-  { queueName, agentAccount, dialMode, channel }: CallDetails,
+  { queueName, agentAccount, channel }: CallDetails,
   particulars: Particulars,
 ): CallEvent {
   const { uuid, customer, timeZone, at, answeredAt, endedAt, agent, stations } = particulars
@@ -216,7 +220,7 @@ function eventOf(
     end_time: endedAt === undefined ? '' : localTime(endedAt, timeZone),
     agent_exten: clean(agent),
     agent_account: clean(agentAccount),
-    dial_mode: clean(dialMode),
+    dial_mode: '',
     channel: clean(channel, 256),
     metrics: metricsOf(direction, stations),
     id: particulars.id,

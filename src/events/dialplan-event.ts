@@ -12,8 +12,25 @@ import {
 import { offsetMs, textOf } from './local-time.js'
 import type { Shared } from './shared-fields.js'
 
+/** What of a channel goes into its event. */
+export const eventVariables = [
+  'CALL_ID',
+  'DIRECTION',
+  'CUSTOMER_ID',
+  'TRUNK',
+  'UNIQUE_ID',
+  'PHONE_DIAL',
+  'LINKED_ID',
+  'CALL_STATUS',
+  'QUEUE_NAME',
+  'HANDLE_TIME',
+  'ANSWER_TIME',
+  'AGENT_EXTEN',
+  'AGENT_ACCOUNT',
+] as const
+
 /** Variables of a channel by their names, as its dialplan has set them. */
-export type Variables = Readonly<Record<string, string>>
+export type Variables = Readonly<Partial<Record<(typeof eventVariables)[number], string>>>
 
 /** The channel that runs the route. */
 export interface EventChannel {
@@ -24,6 +41,8 @@ export interface EventChannel {
   readonly tenant?: string | undefined
   /** µs since 1970. */
   readonly startedAt: number
+  /** Of the latest event of the channel's own call. */
+  readonly sequence?: number
 }
 
 /** What an event of a dialplan is about, checked. */
@@ -69,7 +88,8 @@ export function dialplanEvent(
   const handledSeconds = /^\d{1,9}$/.exec(variables.HANDLE_TIME ?? '')?.[0]
   const talkedSeconds = answered === undefined ? '0' : seconds(answered, at)
   const uuid = clean(channel.uuid, 256)
-  const sequence = shared.sequence ?? lateSequence(channel.startedAt, now)
+  const ownSequence = callId === channel.uuid ? (channel.sequence ?? 0) : 0
+  const sequence = Math.max(shared.sequence ?? lateSequence(channel.startedAt, now), ownSequence + 1)
   return {
     timestamp: new Date(now).toISOString(),
     call_id: callId,

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { BaseLogger } from 'pino'
 
+import type { CallEvent } from './call-event.js'
 import type { CallEvents } from './call-events.js'
 import { aboutOf, dialplanEvent, type EventChannel, type Variables } from './dialplan-event.js'
 import { CallFields, sharedNames, type SharedFields } from './shared-fields.js'
@@ -23,19 +24,21 @@ export class DialplanEvents {
     this.#shared = new CallFields(options)
   }
 
-  /** What cannot be published is logged. Waits for Redis, 200 ms at most. */
-  async publish(variables: Variables, channel: EventChannel): Promise<void> {
+  /** Waits for Redis, 200 ms at most. @returns undefined for what cannot be published: that is logged */
+  async publish(variables: Variables, channel: EventChannel): Promise<CallEvent | undefined> {
     const { events, log, timeZoneOf } = this.#options
     const about = aboutOf(variables, channel)
     if (typeof about === 'string') {
       log.warn({ call: channel.uuid, reason: about }, 'an event of the dialplan is not published')
-      return
+      return undefined
     }
     const own: SharedFields = Object.fromEntries(
       sharedNames.flatMap((name) => (variables[name] ? [[name, variables[name].slice(0, 128)]] : [])),
     )
-    const shared = await this.#shared.exchange(about.callId, own, channel.startedAt)
+    const shared = await this.#shared.exchange(about, own, channel.startedAt)
     const timeZone = timeZoneOf(about.customer) ?? 'UTC'
-    events.publish(dialplanEvent(variables, about, channel, shared, timeZone, Date.now()))
+    const event = dialplanEvent(variables, about, channel, shared, timeZone, Date.now())
+    events.publish(event)
+    return event
   }
 }

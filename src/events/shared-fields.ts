@@ -13,6 +13,14 @@ export const sharedNames = ['ANSWER_TIME', 'AGENT_EXTEN', 'AGENT_ACCOUNT'] as co
 export type SharedName = (typeof sharedNames)[number]
 export type SharedFields = Readonly<Partial<Record<SharedName, string>>>
 
+/** Whose call it is, and which: the ids of two customers have nothing to do with each other. */
+export interface CallKey {
+  /** A-Z a-z 0-9 _ - */
+  readonly customer: string
+  /** Printable ASCII. */
+  readonly callId: string
+}
+
 /** What is known of a call at one of its events. */
 export interface Shared {
   readonly fields: SharedFields
@@ -27,8 +35,8 @@ const sequence = 'SEQUENCE'
 const keptSeconds = 86_400
 
 /**
- * What the channels of one call, which may be on different nodes, tell each other: a Redis hash for each CALL_ID,
- * `linger:event:{CALL_ID}`. Redis away or slow, each has what it knows itself.
+ * What the channels of one call, which may be on different nodes, tell each other: a Redis hash for each CALL_ID of a
+ * customer, `linger:event:{customer_id}:{CALL_ID}`. Redis away or slow, each has what it knows itself.
  */
 export class CallFields {
   readonly #redis: SharedFieldsOptions['redis']
@@ -45,11 +53,10 @@ export class CallFields {
   /**
    * Writes what a channel knows and reads what it does not, in one round trip.
    *
-   * @param callId printable ASCII
    * @param startedAt of the channel, µs since 1970
    */
-  async exchange(callId: string, own: SharedFields, startedAt: number): Promise<Shared> {
-    const key = `linger:event:${callId}`
+  async exchange({ customer, callId }: CallKey, own: SharedFields, startedAt: number): Promise<Shared> {
+    const key = `linger:event:${customer}:${callId}`
     const known = sharedNames.flatMap((name) => (own[name] ? [name, own[name]] : []))
     const commands = this.#redis.multi()
     commands.hincrby(key, sequence, 1).hsetnx(key, start, startedAt)

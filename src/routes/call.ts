@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { BridgeResult } from '../channel/channel.js'
 import type { Collected, CollectOptions } from '../channel/collect.js'
+import type { Variables } from '../events/dialplan-event.js'
 import type { Direction } from '../numbering/direction.js'
 import type { Extension, Gateway, Tenant } from '../store/catalog.js'
 import type { Hours, Menu, Sound, Step } from '../store/flow.js'
@@ -84,7 +85,7 @@ export interface Call {
   giveBack(variables?: Readonly<Record<string, string>>): Promise<never>
   /** Has the call run a dialplan of the switch. It may come back from there. */
   transfer(to: TransferTarget): Promise<never>
-  /** Publishes an event of the call's own making; see src/events. */
+  /** Publishes an event of the call's own making, as the route `event` does. What cannot be published is logged. */
   publish(event: PublishedEvent): Promise<void>
 }
 
@@ -129,7 +130,10 @@ export interface TransferTarget {
   readonly context?: string
 }
 
-/** Fields of the call event that differ from what the call itself says; snake case, as consumers see them. */
-export type PublishedEvent = Readonly<Record<string, string>>
+/**
+ * The event, by the names of the variables that the route `event` reads. CALL_STATUS must be there; without CALL_ID it
+ * is about this channel's call, without CUSTOMER_ID for its tenant.
+ */
+export type PublishedEvent = Variables
 
 export type Arguments = Readonly<Record<string, unknown>>

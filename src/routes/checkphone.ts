@@ -10,6 +10,7 @@ export const checkphone = (refuses: boolean): Route => ({
   summary: 'Sets blacklisted and vip on the channel and gives the call back to the dialplan',
   isScreened: false,
   needsTenant: false,
+  givesBack: true,
 
   async run(call) {
     await call.screen()

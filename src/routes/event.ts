@@ -1,21 +1,6 @@
+import { eventVariables } from '../events/dialplan-event.js'
+import type { PublishedEvent } from './call.js'
 import type { Route } from './route.js'
-
-/** What of a channel goes into its event. */
-const variables = [
-  'CALL_ID',
-  'DIRECTION',
-  'CUSTOMER_ID',
-  'TRUNK',
-  'UNIQUE_ID',
-  'PHONE_DIAL',
-  'LINKED_ID',
-  'CALL_STATUS',
-  'QUEUE_NAME',
-  'HANDLE_TIME',
-  'ANSWER_TIME',
-  'AGENT_EXTEN',
-  'AGENT_ACCOUNT',
-] as const
 
 /** Publishes what a dialplan of the operator's own says of its call, and gives the call back. */
 export const event: Route = {
@@ -24,11 +9,12 @@ export const event: Route = {
     "Publishes an event made of the channel's variables CALL_ID, CALL_STATUS, … and gives the call back",
   isScreened: false,
   needsTenant: false,
-  variables,
+  givesBack: true,
+  variables: eventVariables,
 
   async run(call) {
-    const fields: Record<string, string> = {}
-    for (const name of variables) {
+    const fields: { -readonly [name in keyof PublishedEvent]: PublishedEvent[name] } = {}
+    for (const name of eventVariables) {
       const value = await call.variable(name)
       if (value !== undefined) fields[name] = value
     }

@@ -23,5 +23,7 @@ export interface Route<A = Arguments> {
   readonly isScreened?: boolean
   /** It serves calls that are nobody's, too. Default true. */
   readonly needsTenant?: boolean
+  /** It looks at a call and gives it back to its dialplan: for that, nothing is told of the call. Default false. */
+  readonly givesBack?: boolean
   run(call: Call, args: A): Promise<void>
 }
