@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -55,11 +55,18 @@ t.test("the README's example is a route, as its types say, and serves a call", a
     (error: unknown) => error as { stdout: string },
   )
   t.equal(stdout, '')
-  await writeFile(join(dir, 'routes/office.js'), code.replace('call.ring([extension])', 'call.ring(digits)'))
+  const publishing = (name: string) =>
+    code.replace('await call.answer()', `await call.publish({ ${name}: 'ivr' })`)
+  const mistakes = publishing('call_status').replace('call.ring([extension])', 'call.ring(digits)')
+  await writeFile(join(dir, 'routes/office.js'), mistakes)
+  await writeFile(join(dir, 'routes/right.js'), publishing('CALL_STATUS'))
   const wrong = await run(process.execPath, [tsc, '-p', dir]).catch(
     (error: unknown) => error as { stdout: string },
   )
   t.match(wrong.stdout, /office\.js.*TS2345/, 'a mistake is found')
+  t.match(wrong.stdout, /office\.js.*'call_status' does not exist/, 'consumers read it by another name')
+  t.notMatch(wrong.stdout, /right\.js/)
+  await rm(join(dir, 'routes/right.js'))
   await writeFile(join(dir, 'routes/office.js'), code)
 
   const linger = await testLinger(
