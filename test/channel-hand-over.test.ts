@@ -17,17 +17,16 @@ t.test('a call is given back to its dialplan, which finds what was set', async (
       t.equal(await channel.finalEvent(1000), undefined, 'its end is told to others')
     },
     {
-      path: 'checkphone',
       variables: { campaign: 'spring' },
       nextActions: [
-        { application: 'set', argument: 'seen=${blacklisted}/${vip}/${campaign}/${socket_path}' },
+        { application: 'set', argument: 'seen=${blacklisted}/${vip}/${campaign}' },
         { application: 'answer' },
         { application: 'sleep', argument: '2000' },
       ],
     },
   )
   t.equal(error, undefined)
-  t.equal(outcome.variable('seen'), 'false/true//', 'and no route for a `socket` that names none')
+  t.equal(outcome.variable('seen'), 'false/true/')
   t.equal(outcome.variable('linger_call'), 'remembered')
   t.match(outcome, { hungUpBy: 'switch', cause: 'NORMAL_CLEARING' })
   t.equal(said.at(-1), 'exit')

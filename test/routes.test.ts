@@ -1,5 +1,7 @@
 import { Type } from 'typebox'
 import t from 'tap'
+import { contextPattern, extensionPattern } from '../src/channel/hand-over.js'
+import { queuePattern } from '../src/channel/queue.js'
 import { checkMenu, checkStep, FlowError } from '../src/routes/check.js'
 import { NoRoute, Routes } from '../src/routes/registry.js'
 import type { Route } from '../src/routes/route.js'
@@ -75,6 +77,36 @@ t.test('a step is checked through: its route, its arguments, the steps in them, 
   ]
   for (const [step, why] of refused)
     t.throws(() => checkStep(routes, step, 'step'), { name: 'FlowError', field: 'step', message: why })
+  t.end()
+})
+
+t.test('what is saved of a transfer or a queue is what its verb takes, no more and no less', (t) => {
+  const goes = (route: string, args: object) => {
+    try {
+      return routes.lead({ route, arguments: { ...args } }).route.name === route
+    } catch {
+      return false
+    }
+  }
+  for (const destination of [
+    '1234',
+    '*98',
+    '#1',
+    '+84901234567',
+    'a.b_c-d',
+    '-both',
+    'a b',
+    '',
+    'm:1',
+    'x'.repeat(65),
+  ])
+    t.equal(goes('transfer', { destination }), extensionPattern.test(destination), destination)
+  for (const context of ['default', 'a-b', '.x', '-x', '*', '+1', '#', 'x'.repeat(65)])
+    t.equal(goes('transfer', { destination: '1', context }), contextPattern.test(context), context)
+  t.notOk(goes('transfer', { destination: '-both' }), 'an option of uuid_transfer')
+  t.notOk(goes('transfer', { destination: '1', context: '*' }))
+  for (const queue of ['support', 'support@default', '-x', 'a@b@c', 'a b', ''])
+    t.equal(goes('queue', { queue }), queuePattern.test(queue), queue)
   t.end()
 })
 

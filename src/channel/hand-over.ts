@@ -3,8 +3,10 @@ import { UnsafeArgument } from '../esl/errors.js'
 import type { Line } from './line.js'
 import { stateVariable } from './variables.js'
 
-const extension = /^[0-9A-Za-z_.*#+][0-9A-Za-z_.*#+-]{0,63}$/
-const contextName = /^[0-9A-Za-z_.][0-9A-Za-z_.-]{0,63}$/
+/** An extension of a dialplan, as `uuid_transfer` takes it: one that begins with `-` is an option there. */
+export const extensionPattern = /^[0-9A-Za-z_.*#+][0-9A-Za-z_.*#+-]{0,63}$/
+/** A context of a dialplan. */
+export const contextPattern = /^[0-9A-Za-z_.][0-9A-Za-z_.-]{0,63}$/
 
 /**
  * See `Channel.giveBack`. The variables are set by an API command, which is done when `exit` is read: an application
@@ -18,17 +20,15 @@ export async function giveBack(
   await line.sendAll([
     ...Object.entries(variables).map(([name, value]) => line.set(name, value === '' ? undefined : value)),
     ...(state === undefined ? [] : [line.set(stateVariable, state)]),
-    // The switch never clears it: the dialplan's next `socket` without a path would ask for the same route again.
-    line.set('socket_path'),
     command.exit(),
   ])
 }
 
 /** See `Channel.transfer`. Never `inline`, which would run any application (recording blind-transfer). */
 export async function transfer(line: Line, destination: string, context?: string): Promise<void> {
-  if (!extension.test(destination))
+  if (!extensionPattern.test(destination))
     throw new UnsafeArgument(`no destination: ${JSON.stringify(destination.slice(0, 80))}`)
-  if (context !== undefined && !contextName.test(context))
+  if (context !== undefined && !contextPattern.test(context))
     throw new UnsafeArgument(`no context: ${JSON.stringify(context.slice(0, 80))}`)
   const words = context === undefined ? [] : [context]
   await line.send(command.api('uuid_transfer', [line.uuid, destination, 'XML', ...words]))

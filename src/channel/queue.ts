@@ -21,7 +21,8 @@ export interface QueueResult {
   readonly why: string
 }
 
-const queueName = /^[0-9A-Za-z_.-]{1,64}(?:@[0-9A-Za-z_.-]{1,64})?$/
+/** A queue as mod_callcenter names it. */
+export const queuePattern = /^[0-9A-Za-z_.-]{1,64}(?:@[0-9A-Za-z_.-]{1,64})?$/
 
 /** See `Channel.queue`. Held to mod_callcenter's source: no recording shows an agent who answers. */
 export async function queue(
@@ -30,7 +31,8 @@ export async function queue(
   { score, music }: QueueOptions,
   state: string | undefined,
 ): Promise<QueueResult> {
-  if (!queueName.test(name)) throw new UnsafeArgument(`no queue's name: ${JSON.stringify(name.slice(0, 80))}`)
+  if (!queuePattern.test(name))
+    throw new UnsafeArgument(`no queue's name: ${JSON.stringify(name.slice(0, 80))}`)
   if (score !== undefined && (!Number.isInteger(score) || score < 0 || score > 2 ** 31 - 1))
     throw new UnsafeArgument(`a queue's score: ${score}`)
   const sound = music === undefined ? undefined : await soundOf(line, [music])

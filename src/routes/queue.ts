@@ -1,11 +1,12 @@
 import { Type, type Static } from 'typebox'
+import { queuePattern } from '../channel/queue.js'
 import type { Route } from './route.js'
 import { record, sound, sounds, stepSchema } from './schemas.js'
 
 const args = Type.Object(
   {
     queue: Type.String({
-      pattern: '^[0-9A-Za-z_.-]{1,64}(@[0-9A-Za-z_.-]{1,64})?$',
+      pattern: queuePattern.source,
       description: 'As mod_callcenter knows it, support@default; without a domain that is `default`',
     }),
     announcement: Type.Optional(sounds),

@@ -1,12 +1,19 @@
 import { Type, type Static } from 'typebox'
+import { contextPattern, extensionPattern } from '../channel/hand-over.js'
 import type { Route } from './route.js'
-
-const name = (description: string) => Type.String({ pattern: '^[0-9A-Za-z_.*#+-]{1,64}$', description })
 
 const args = Type.Object(
   {
-    destination: name('An extension of the dialplan'),
-    context: Type.Optional(name("The dialplan's context; without it the one that the call is in")),
+    destination: Type.String({
+      pattern: extensionPattern.source,
+      description: 'An extension of the dialplan',
+    }),
+    context: Type.Optional(
+      Type.String({
+        pattern: contextPattern.source,
+        description: "The dialplan's context; without it the one that the call is in",
+      }),
+    ),
   },
   { additionalProperties: false },
 )
