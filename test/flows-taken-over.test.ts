@@ -3,6 +3,7 @@ import { Routes } from '../src/routes/registry.js'
 import { saveFlows } from '../src/routes/flow-file.js'
 import { testLinger, type TestLinger } from './support/linger.js'
 import { Line } from './support/outage.js'
+import { testRedis } from './support/services.js'
 import type { Call, CallOptions } from './support/switch/call.js'
 import { farEnds } from './support/switch/far-end.js'
 import { SimulatedSwitch } from './support/switch/switch.js'
@@ -20,6 +21,8 @@ interface Nodes {
   readonly second: TestLinger
   /** The first one as the switch reaches it: cut, that one is dead. */
   readonly line: Line
+  /** Redis as the first one reaches it. */
+  readonly redis: Line
   call(options: Partial<CallOptions>): Caller
 }
 
@@ -31,9 +34,11 @@ interface Caller {
 
 async function twoNodes(t: Test, flows: object): Promise<Nodes> {
   const sql = `INSERT INTO numbers (number, tenant_id) VALUES ('${did}', 'demo')`
-  const first = await testLinger(t, { SECOND_SOURCE_SECONDS: '30' }, { sql })
+  const { url } = await testRedis(t)
+  const redis = await Line.to(t, url)
+  const first = await testLinger(t, { SECOND_SOURCE_SECONDS: '30' }, { sql, redisUrl: redis.url(url) })
   await saveFlows(first.pool, new Routes(), 'demo', flows)
-  const services = { databaseUrl: first.databaseUrl, redisUrl: first.redisUrl }
+  const services = { databaseUrl: first.databaseUrl, redisUrl: url }
   const second = await testLinger(t, { SECOND_SOURCE_SECONDS: '30' }, services)
   await first.server.reload()
   const line = await Line.to(t, `tcp://${first.esl.host}:${first.esl.port}`)
@@ -43,6 +48,7 @@ async function twoNodes(t: Test, flows: object): Promise<Nodes> {
     first,
     second,
     line,
+    redis,
     call: (options) => {
       const waiting = new Map<number, () => void>()
       let count = 0
@@ -135,4 +141,59 @@ t.test('in a queue the caller keeps waiting, and who is not served goes where th
     'after the queue, which is not entered again',
   )
   t.match(await nodes.first.cdr(call.uuid), { taken_over: true, route: 'queue' })
+})
+
+t.test(
+  'in a menu after a queue the caller hears that one again, and neither waits nor chooses anew',
+  async (t) => {
+    const toMain = { route: 'menu', arguments: { menu: 'main' } }
+    const queue = { route: 'queue', arguments: { queue: 'support', otherwise: toMain } }
+    const nodes = await twoNodes(t, {
+      ...twoLevels,
+      numbers: [{ direction: 'inbound', kind: 'exact', number: did, step: queue }],
+    })
+    const { call, waits } = nodes.call({
+      queue: { leavesAfterMs: 200, why: 'TIMEOUT' },
+      digits: ['1', '', '2'],
+      farEnd: farEnds.answers(200),
+      promptMs: 50,
+    })
+    await waits(3)
+    await nodes.line.cut()
+    const { heard, legs } = await call.ended
+    t.same(
+      heard.filter((sound) => sound.endsWith('.wav')),
+      ['ivr/main.wav', 'ivr/sales.wav', 'ivr/sales.wav'],
+    )
+    t.same(
+      legs.map(({ number }) => number),
+      ['1001'],
+    )
+  },
+)
+
+t.test('PostgreSQL does not say how a changed menu was: the caller hears it as it is now', async (t) => {
+  const nodes = await twoNodes(t, twoLevels)
+  const { call, waits } = nodes.call({ digits: ['1', '', '2'], farEnd: farEnds.answers(200), promptMs: 50 })
+  await waits(2)
+  await saveFlows(nodes.first.pool, new Routes(), 'demo', {
+    menus: { sales: menu('sales', { '2': ring('1000') }) },
+  })
+  await nodes.second.server.reload()
+  const client = await nodes.first.pool.connect()
+  t.teardown(() => {
+    client.release(true)
+  })
+  await client.query('BEGIN; LOCK TABLE flow_versions IN ACCESS EXCLUSIVE MODE')
+  await nodes.line.cut()
+  const { heard, legs } = await call.ended
+  t.equal(heard.at(-1), 'ivr/sales.wav')
+  t.same(
+    legs.map(({ number }) => number),
+    ['1000'],
+  )
+  t.match(
+    nodes.second.logged.filter((line) => line.call === call.uuid),
+    [{ menu: 'sales', reason: 'no answer within 1000 ms' }],
+  )
 })

@@ -19,6 +19,7 @@ import type { Extension, Gateway } from '../store/catalog.js'
 import type { Flows, Hours, Menu, Sound, Step } from '../store/flow.js'
 import type { Announcer } from './announcer.js'
 import { Dialler } from './legs/dialler.js'
+import { earlierMenu } from './earlier-menu.js'
 import type { ChannelFacts } from './facts.js'
 import { IdentifiedCall } from './identified-call.js'
 import type { Identity } from './identify.js'
@@ -91,13 +92,9 @@ export class ServedCall extends IdentifiedCall implements Call {
     const now = this.#flows?.menu(id)
     const version = await this.once(`menu:${id}`, () => now?.version ?? 0)
     if (version === now?.version || version === 0) return now
-    const earlier = await this.#options.catalog.earlierMenu(this.tenant.id, id, version)
-    if (earlier === undefined)
-      this.log.warn(
-        { menu: id, version },
-        'the menu that the call was in is gone: it goes on with its present version',
-      )
-    return earlier ?? now
+    const ask = (): Promise<Menu | undefined> =>
+      this.#options.catalog.earlierMenu(this.tenant.id, id, version)
+    return earlierMenu(now, ask, { menu: id, version }, this.log)
   }
 
   hours(id: string): Hours | undefined {
@@ -165,10 +162,11 @@ export class ServedCall extends IdentifiedCall implements Call {
 
   async queue(name: string, { music, baseScore = 0 }: QueueOptions = {}): Promise<QueueResult> {
     const { story } = this.#options
+    // Left or not, it is a step of the call's way: first of all, so that those after it are found again.
+    const joinedAt = await this.once(`queue:${name}`, () => Math.floor(Date.now() / 1000))
     const earlier = this.#dial.earlierResult(`queue:${name}`)
     if (earlier !== undefined) return { isConnected: earlier.isConnected, why: earlier.cause }
     this.#options.announcer.queued(name)
-    const joinedAt = await this.once(`queue:${name}`, () => Math.floor(Date.now() / 1000))
     // Back in its place, after a server's death: each second of waiting counts one.
     const waited = Math.max(0, Math.floor(Date.now() / 1000) - joinedAt)
     return this.#dial.toQueue(name, {
