@@ -9,7 +9,7 @@ import { identify, type Identity } from '../src/call/identify.js'
 import { fromJsonCdr } from '../src/call/watch/json-cdr-document.js'
 import { callsOf, fromHangupComplete, type LegDocument } from '../src/call/legs/leg-document.js'
 import type { Attempt } from '../src/call/legs/legs.js'
-import { readOpenRecord } from '../src/call/open-record.js'
+import { readOpenRecord, type OpenRecord } from '../src/call/open-record.js'
 import { secondRecord, type Told } from '../src/call/watch/second-record.js'
 import { encodeCallState, encodeLegState, type CallState } from '../src/call/state.js'
 import { Story } from '../src/call/story.js'
@@ -70,6 +70,13 @@ const state: CallState = {
   steps: [],
   isGivenBack: false,
   attempt,
+}
+
+/** As the journal has it of a call of which nothing has been heard but its first packet. */
+function openOf(uuid: string): OpenRecord {
+  const { channel } = recorded('server-closes-while-bridged')
+  const story = new Story({ ...channelFacts(channel), uuid }, identity)
+  return readOpenRecord(JSON.parse(JSON.stringify(story.openRecord())))!
 }
 
 interface Heard {
@@ -380,6 +387,42 @@ t.test(
       bLegUuid: null,
       hangupCause: 'ORIGINATOR_CANCEL',
     })
+  },
+)
+
+t.test(
+  'a call that was given back is not charged for what the journal thought it was dialling',
+  async (t) => {
+    const callUuid = randomUUID()
+    const at = 1795207538000000
+    const open = { ...openOf(callUuid), isBlacklisted: true, attempt }
+    const told = (state: CallState | undefined) => {
+      const caller = cdrOf(new Event('CHANNEL_HANGUP_COMPLETE'), {
+        uuid: callUuid,
+        direction: 'inbound',
+        ...(state && { linger_call: encodeCallState(state) }),
+        start_uepoch: String(at),
+        answer_uepoch: String(at + 1e6),
+        end_uepoch: String(at + 20e6),
+        bridge_uuid: 'theirs',
+        hangup_cause: 'NORMAL_CLEARING',
+      })
+      return secondRecord({ callUuid, documents: [fromJsonCdr(caller)], open }, options)!
+    }
+    const givenBack = { ...state, attempt: undefined, isGivenBack: true } as const
+    t.match(told({ ...givenBack, isBlacklisted: true }), {
+      gateway: null,
+      bLegUuid: null,
+      isBlacklisted: true,
+      cost: '0.00',
+    })
+    t.same(told(givenBack).charges, [])
+    t.match(
+      told(undefined),
+      { gateway: 'carrier1', bLegUuid: 'theirs', isBlacklisted: true },
+      'the journal alone knows',
+    )
+    t.match(told(state).charges, [{ legUuid: 'theirs', gateway: 'carrier1' }])
   },
 )
 

@@ -58,8 +58,11 @@ t.test('a state comes back as it was written, and nothing in it could end a comm
     endedAt: 3,
     endIsExact: true,
   }
-  const whole = {
+  const whole: CallState = {
     ...state,
+    isBlacklisted: true,
+    isTransferred: true,
+    transfers: 3,
     legs: [leg],
     results: [{ target: 'gateway:carrier0', isConnected: false, cause: 'USER_BUSY' }],
   }

@@ -7,7 +7,7 @@ import { chooseRoute } from './choose-route.js'
 import { identify, type Identity } from './identify.js'
 import { Progress } from './progress.js'
 import type { SessionDependencies } from './session-dependencies.js'
-import { callStateOf, type CallState } from './state.js'
+import { callStateOf, isHandedOn, type CallState } from './state.js'
 import { Story } from './story.js'
 import { resume } from './takeover.js'
 import { callFacts, ownerOf, transferor } from './legs/transferred-leg.js'
@@ -57,7 +57,7 @@ function withTransferor(
   return { ...identity, transferor: catalog.extension(tenant.id, by) }
 }
 
-/** A call that is nobody's route is refused, which takes a session. */
+/** A call that no route serves is refused, with a CDR: that takes a session. */
 function leadingOf(choose: () => Leading): Leading | NoRoute {
   try {
     return choose()
@@ -73,15 +73,18 @@ function goOn(story: Story, state: CallState, channel: Event, isHere: boolean): 
   const { direction, caller, called, route, args, destination } = state
   story.legs.adopt(legs)
   story.isVip = state.isVip
-  const isHandedOn = isHere || state.isGivenBack
-  story.takeovers = state.takeovers + (isHandedOn ? 0 : 1)
+  story.isBlacklisted = state.isBlacklisted === true
+  story.transfers = state.transfers ?? 0
+  const isOurs = isHere || isHandedOn(state)
+  story.takeovers = state.takeovers + (isOurs ? 0 : 1)
   // What a server has told since it wrote that, nobody knows: another one has numbers of its own.
   const announced = state.announced ?? nothingAnnounced
-  story.announced = isHandedOn ? announced : { ...announced, count: 0 }
+  story.announced = isOurs ? announced : { ...announced, count: 0 }
   story.identity = { ...story.identity, direction, caller, called }
   story.recording = state.recording
-  // On another path, or with another destination, it begins a route that it has not been in.
+  // Handed on, on another path, or with another destination, it begins a route anew.
   const isSame =
+    !isHandedOn(state) &&
     route === story.route &&
     isDeepStrictEqual(args, story.routeArguments) &&
     destination === story.facts.calledNumber

@@ -18,6 +18,7 @@ export interface OpenRecord {
   readonly called: string
   readonly route: string | undefined
   readonly isVip: boolean
+  readonly isBlacklisted?: boolean
   readonly takeovers: number
   readonly legs: readonly Leg[]
   readonly attempt: Attempt | undefined

@@ -21,6 +21,7 @@ import type { Announcer } from './announcer.js'
 import { Dialler } from './legs/dialler.js'
 import { earlierMenu } from './earlier-menu.js'
 import type { ChannelFacts } from './facts.js'
+import { handOn, mostTransfers } from './hand-on.js'
 import { IdentifiedCall } from './identified-call.js'
 import type { Identity } from './identify.js'
 import { Recorder } from './recording/recorder.js'
@@ -104,6 +105,10 @@ export class ServedCall extends IdentifiedCall implements Call {
   async screen(): Promise<void> {
     const { story, screening } = this.#options
     const { callerNumber: raw, isAnonymous } = this.facts
+    if (story.identity.isEmergency) {
+      story.isBlacklisted = false
+      return
+    }
     const { isVip, isBlacklisted } = await screening.screen({
       raw,
       normal: story.identity.caller,
@@ -219,17 +224,22 @@ export class ServedCall extends IdentifiedCall implements Call {
 
   async giveBack(variables: Readonly<Record<string, string>> = {}): Promise<never> {
     const { story, channel, node, announcer } = this.#options
-    story.isGivenBack = true
     announcer.leave()
-    await channel.giveBack(variables, story.state(node))
+    await handOn(story, 'isGivenBack', () => channel.giveBack(variables, story.state(node)))
     throw new Ended('the call was given back to its dialplan')
   }
 
   async transfer({ destination, context }: TransferTarget): Promise<never> {
-    const { channel, announcer } = this.#options
-    await channel.remember(this.#state())
-    await channel.transfer(destination, context)
-    announcer.transferred()
+    const { story, channel, announcer } = this.#options
+    if (story.transfers >= mostTransfers)
+      return this.refuse('EXCHANGE_ROUTING_ERROR', `it was transferred more than ${mostTransfers} times`)
+    story.transfers++
+    await handOn(story, 'isTransferred', async () => {
+      // Told first, so that whoever has the call next counts its changes on from there.
+      announcer.transferred()
+      await channel.remember(this.#state())
+      await channel.transfer(destination, context)
+    })
     throw new Ended('the call was transferred')
   }
 
@@ -246,7 +256,6 @@ export class ServedCall extends IdentifiedCall implements Call {
     if (event?.call_id === uuid) announcer.continueAfter(event.sequence)
   }
 
-  /** Nothing is left to be dialled: what talks, if anything, is the dialplan's. */
   get #dial(): Dialler {
     this.#dialler ??= new Dialler({
       ...this.#options,

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import { limitMessages } from '../billing/limits.js'
-import { Channel, stateVariable } from '../channel/channel.js'
+import { Channel } from '../channel/channel.js'
 import type { Connection } from '../esl/connection.js'
 import { CallerGone, UnsafeArgument } from '../esl/errors.js'
 import type { Event } from '../esl/event.js'
@@ -12,16 +12,14 @@ import { beginning } from './beginning.js'
 import { goneOrTooLong, type Bound } from './bound.js'
 import type { Dialler } from './legs/dialler.js'
 import type { ChannelFacts } from './facts.js'
+import { Holding, ignoreGone, longestSeconds } from './holding.js'
 import type { LegDocument } from './legs/leg-document.js'
 import type { LiveCall } from './live.js'
 import { Ended, ServedCall } from './served-call.js'
 import type { SessionDependencies } from './session-dependencies.js'
 import { settle, type EndedCall } from './settlement.js'
-import { decodeCallState, type CallState } from './state.js'
 import type { Story } from './story.js'
 
-/** Of a call of no tenant, in s. */
-const longestSeconds = 14_400
 const nobodys =
   'no tenant: neither account code, authenticated user, trusted extension nor called number is known'
 
@@ -37,11 +35,8 @@ export class Session implements LiveCall, EndedCall {
   readonly #dependencies: SessionDependencies
   readonly #leading: Leading | NoRoute
   readonly #call: ServedCall
-  /** What its last server left on the channel. */
-  readonly #state: CallState | undefined
+  readonly #holding: Holding
   isOpen = false
-  #isSuperseded = false
-  #isTransferred = false
 
   private constructor(
     { connection, channel, isOverCapacity }: IncomingCall,
@@ -54,7 +49,6 @@ export class Session implements LiveCall, EndedCall {
     this.story = story
     this.#facts = facts
     this.#leading = leading
-    this.#state = state
     this.#isOverCapacity = isOverCapacity
     this.#dependencies = dependencies
     this.log = dependencies.log.child({ call: facts.uuid })
@@ -72,6 +66,16 @@ export class Session implements LiveCall, EndedCall {
       channel: this.channel,
       log: this.log,
       variables,
+    })
+    const { channel: line, announcer, log } = this
+    this.#holding = new Holding({
+      story,
+      channel: line,
+      call: this.#call,
+      announcer,
+      state,
+      dependencies,
+      log,
     })
   }
 
@@ -101,9 +105,10 @@ export class Session implements LiveCall, EndedCall {
       if (this.#facts.transferredFrom === undefined) this.channel.cancelGuard().catch(ignoreGone)
       else this.#call.takeUp()
       await this.#converse()
-      if (this.#isTransferred || this.#isSuperseded) await this.channel.over()
+      if (this.story.isTransferred) this.#holding.transferred()
+      if (this.#holding.onlyWaits) await this.channel.over()
       const finalEvent = await this.channel.finalEvent(finalEventMs)
-      if (this.#isAnothers(finalEvent)) await this.channel.exit().catch(ignoreGone)
+      if (this.#holding.isAnothers(finalEvent)) await this.#holding.letGo()
       else await settle(this, finalEvent, this.#dependencies)
     } finally {
       live.delete(this)
@@ -119,12 +124,11 @@ export class Session implements LiveCall, EndedCall {
       const { route } = leading
       if (route.needsTenant !== false && this.story.identity.tenant === undefined)
         await this.#call.refuse('UNALLOCATED_NUMBER', nobodys)
-      if (route.isScreened !== false && !this.#isResumed) await this.#screen()
+      if (route.isScreened !== false && !this.#holding.isResumed) await this.#screen()
       if (route.needsTenant !== false) await this.#takePlace()
       await this.#open()
-      if (this.#state !== undefined) this.#takeOver(this.#state)
-      else if (this.#facts.transferredFrom !== undefined) this.#claim()
-      if (!this.#isResumed) this.announcer.begins(route)
+      this.#holding.begin()
+      if (!this.#holding.isResumed) this.announcer.begins(route)
       // A route that waits for something else than its call must not keep the call's record waiting.
       await Promise.race([this.#call.run(leading), goneOrTooLong(this.channel, this.#bound)])
       if (this.story.ending === undefined && this.channel.isUp) await this.#call.hangup('NORMAL_CLEARING')
@@ -135,7 +139,6 @@ export class Session implements LiveCall, EndedCall {
   }
 
   async #screen(): Promise<void> {
-    if (this.story.identity.isEmergency) return
     await this.#call.screen()
     if (this.story.isBlacklisted) await this.#call.refuse('CALL_REJECTED', 'the caller is blacklisted')
   }
@@ -145,7 +148,7 @@ export class Session implements LiveCall, EndedCall {
     const { tenant, isEmergency } = this.story.identity
     if (isEmergency || tenant === undefined) return
     const { limits } = this.#dependencies
-    if (this.#isResumed) {
+    if (this.#holding.isResumed) {
       limits.adopt(tenant, this.uuid)
       return
     }
@@ -181,32 +184,6 @@ export class Session implements LiveCall, EndedCall {
     }
   }
 
-  /** It was a server's before that has not given it back: of what that one dialled, all is over by now. */
-  get #isResumed(): boolean {
-    if (this.#facts.transferredFrom !== undefined) return true
-    return this.#state !== undefined && !this.#state.isGivenBack
-  }
-
-  /** The call was another server's, or this one's before it died. */
-  #takeOver({ node, isGivenBack }: CallState): void {
-    this.log.info(
-      { from: node, takeovers: this.story.takeovers },
-      isGivenBack ? 'the call has come back' : 'the call is taken over',
-    )
-    const { elsewhere } = this.#dependencies
-    this.#claim()
-    for (const document of elsewhere.told(this.uuid)) this.story.hear(document)
-    if (this.story.legs.own !== undefined) this.#call.takeUp()
-    for (const { uuid } of this.story.legs.left) elsewhere.lookAfter(this.#facts.switchName, uuid)
-  }
-
-  /** At once, so that nobody takes it for a call of its last server, or for a leg that nobody looks after. */
-  #claim(): void {
-    const { elsewhere, node } = this.#dependencies
-    elsewhere.taken(this.uuid, this.story.identity.tenant?.maxCallSeconds ?? longestSeconds)
-    this.channel.remember(this.story.state(node)).catch(ignoreGone)
-  }
-
   hear(document: LegDocument): void {
     this.story.hear(document)
   }
@@ -215,15 +192,12 @@ export class Session implements LiveCall, EndedCall {
     return this.isOpen ? this.story.checkpoint(this.connection.lastHeardAt) : undefined
   }
 
-  /**
-   * The socket stays open, and says nothing more: while the call lasts, closing it would take the call away from its
-   * new one (test/recordings/README.md, "Ending"), and nobody can close it before that one has it.
-   */
   supersede(heir: Story): void {
-    this.#isSuperseded = true
-    this.announcer.handOver(heir)
-    this.dialler?.leave()
-    this.channel.leave('the call has come back on another socket')
+    this.#holding.supersede(heir)
+  }
+
+  get isLeft(): boolean {
+    return this.#holding.isLeft
   }
 
   async #refuseForger(): Promise<never> {
@@ -262,37 +236,6 @@ export class Session implements LiveCall, EndedCall {
     this.story.observe(event)
     this.dialler?.observe(event)
     this.announcer.observe(event)
-    // A transfer breaks what runs off.
-    if (event.name !== 'CHANNEL_EXECUTE_COMPLETE' && event.name !== 'CHANNEL_UNBRIDGE') return
-    const destination = event.peek('Caller-Destination-Number')
-    if (destination !== undefined && destination !== this.#facts.calledNumber) this.#transferred()
+    this.#holding.observe(event)
   }
-
-  /** The call runs another dialplan, which may lead it to a socket again: it is left alone, and its end awaited. */
-  #transferred(): void {
-    if (this.#isTransferred) return
-    this.#isTransferred = true
-    this.log.info('the call was transferred')
-    this.announcer.transferred()
-    this.story.legs.dialling(undefined)
-    this.dialler?.leave()
-    this.#dependencies.elsewhere.lookAfter(this.#facts.switchName, this.uuid)
-    this.channel.leave('the call was transferred')
-  }
-
-  get isLeft(): boolean {
-    return this.#isTransferred
-  }
-
-  /** @param finalEvent tells who had the call last */
-  #isAnothers(finalEvent: Event | undefined): boolean {
-    const text = finalEvent?.peek(`variable_${stateVariable}`)
-    const state = text === this.story.lastState ? undefined : decodeCallState(text)
-    return this.#isSuperseded || (state !== undefined && state.node !== this.#dependencies.node)
-  }
-}
-
-/** What was asked of a call that is over by then need not be done any more; other refusals are in the log. */
-function ignoreGone(): void {
-  // Nothing is left to do.
 }

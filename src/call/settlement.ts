@@ -141,7 +141,8 @@ async function record(
   finalEvent: Event | undefined,
   { events, elsewhere, recordings }: SessionDependencies,
 ): Promise<void> {
-  story.gateway = dialler?.lastGateway
+  // Of a call that was transferred its dialplan knows which one it took.
+  if (!story.isTransferred) story.gateway = dialler?.lastGateway
   const { missingRecording: path } = story
   if (finalEvent !== undefined && path !== undefined)
     log.warn({ path }, 'the call was not recorded: see the log of the switch')

@@ -29,6 +29,7 @@ export interface CallState {
   /** With which its route began. */
   readonly args: Readonly<Record<string, unknown>>
   readonly isVip: boolean
+  readonly isBlacklisted?: true
   /** µs, by the switch's clock. */
   readonly startedAt: number
   /** The leg that the channel talked to last before it was a call of ours: none of the call's. */
@@ -41,6 +42,10 @@ export interface CallState {
   readonly steps: readonly TakenStep[]
   /** Its last server gave it back to its dialplan, on purpose: nobody has taken it over. */
   readonly isGivenBack: boolean
+  /** Its last server has transferred it to another dialplan, on purpose. */
+  readonly isTransferred?: true
+  /** How often servers have done that; 0 when absent. */
+  readonly transfers?: number
   readonly recording?: PlannedRecording
   /** Undefined: nothing was told of it yet. */
   readonly announced?: Announced
@@ -101,6 +106,7 @@ export function decodeCallState(text: string | undefined): CallState | undefined
     route: string(json.route),
     args: json.args === undefined ? {} : object(json.args),
     isVip: json.isVip === true,
+    ...(json.isBlacklisted === true && { isBlacklisted: true }),
     startedAt: number(json.startedAt),
     ...(json.bridgedBefore !== undefined && { bridgedBefore: string(json.bridgedBefore) }),
     legs: list(json.legs, legFromJson),
@@ -112,6 +118,8 @@ export function decodeCallState(text: string | undefined): CallState | undefined
     })),
     steps: json.steps === undefined ? [] : steps(json.steps),
     isGivenBack: json.isGivenBack === true,
+    ...(json.isTransferred === true && { isTransferred: true }),
+    ...(json.transfers !== undefined && { transfers: number(json.transfers) }),
     ...(json.recording !== undefined && { recording: recordingFromJson(json.recording) }),
     ...(json.announced !== undefined && { announced: announcedFromJson(json.announced) }),
     attempt: json.attempt === undefined ? undefined : attemptFromJson(json.attempt),
@@ -130,6 +138,11 @@ export function decodeLegState(text: string | undefined): LegState | undefined {
     attempt: attemptFromJson(json.attempt),
     ...(json.extension !== undefined && { extension: string(json.extension) }),
   }))
+}
+
+/** Whether it comes back from a dialplan that a server gave it to, on purpose: nobody has died, and its route is over. */
+export function isHandedOn({ isGivenBack, isTransferred }: CallState): boolean {
+  return isGivenBack || isTransferred === true
 }
 
 /** What a caller's channel remembers of its call; undefined: nothing, or nothing that this release can read. */

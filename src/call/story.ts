@@ -37,6 +37,10 @@ export class Story {
   isGivenBack = false
   /** By an earlier server too. */
   announced: Announced = nothingAnnounced
+  /** By its route, to another dialplan. */
+  isTransferred = false
+  /** How often that was done, by an earlier server too. */
+  transfers = 0
   /** As its route wants it; undefined: as the tenant's rules say. */
   isRecorded: boolean | undefined
   /** The latest that was asked for, by an earlier server too. */
@@ -115,13 +119,14 @@ export class Story {
    *   sign of life without an event
    */
   openRecord(heardAt = this.#lastEventHere): unknown {
-    const { facts, identity, route, isVip, takeovers, legs, recording } = this
+    const { facts, identity, route, isVip, isBlacklisted, takeovers, legs, recording } = this
     const sinceMs = Math.max(0, heardAt - this.#lastEventHere)
     return openRecordJson({
       facts,
       identity,
       route,
       isVip,
+      ...(isBlacklisted && { isBlacklisted }),
       takeovers,
       legs: legs.all,
       attempt: legs.attempt,
@@ -136,7 +141,7 @@ export class Story {
    */
   state(node: string, attempt?: Attempt): string {
     const { facts, identity, takeovers, route = '', isVip, legs, results, progress, isGivenBack } = this
-    const { recording, announced } = this
+    const { isBlacklisted, isTransferred, transfers, recording, announced } = this
     const { direction, caller, called } = identity
     this.lastState = encodeCallState({
       node,
@@ -149,12 +154,15 @@ export class Story {
       route,
       args: this.routeArguments,
       isVip,
+      ...(isBlacklisted && { isBlacklisted }),
       startedAt: facts.createdAt,
       ...(facts.bridgedBefore !== undefined && { bridgedBefore: facts.bridgedBefore }),
       legs: legs.all,
       results,
       steps: progress.steps,
       isGivenBack,
+      ...(isTransferred && { isTransferred }),
+      ...(transfers > 0 && { transfers }),
       ...(recording !== undefined && { recording }),
       ...(announced !== nothingAnnounced && { announced }),
       attempt,

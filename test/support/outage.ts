@@ -39,6 +39,7 @@ export class Line {
   }
 
   async mend(): Promise<void> {
+    if (this.#server !== undefined) return
     this.#server = net.createServer((near) => {
       const far = net.connect(this.#target)
       for (const [socket, other] of [

@@ -9,7 +9,7 @@ import { hasTalk, isOwn, tellsOfItsEnd, type Attempt, type Leg } from '../legs/l
 import type { OpenRecord } from '../open-record.js'
 import { callRecord, type CallStory } from '../record.js'
 import type { Recordings } from '../recording/recording.js'
-import { callStateOf, legStateOf, type CallState } from '../state.js'
+import { callStateOf, isHandedOn, legStateOf, type CallState } from '../state.js'
 import { leftAt } from '../takeover.js'
 import { callFacts, ownerOf } from '../legs/transferred-leg.js'
 
@@ -65,9 +65,10 @@ export function secondRecord(told: Told, options: SecondRecordOptions): CallReco
     legs,
     isTakenOver: (state?.takeovers ?? open?.takeovers ?? 0) > 0,
     route: state?.route ?? open?.route,
-    gateway: lastAttempt(told, state)?.gateway?.name,
+    // Of a call that was handed on its dialplan knows which one it took.
+    gateway: state && isHandedOn(state) ? undefined : lastAttempt(told, state)?.gateway?.name,
     isVip: state?.isVip ?? open?.isVip ?? false,
-    isBlacklisted: false,
+    isBlacklisted: state?.isBlacklisted ?? open?.isBlacklisted ?? false,
     refusal: undefined,
     recordingPath: hasTalk(legs) ? (state?.recording ?? open?.recording)?.path : undefined,
     ending: endingOf(called.at(-1)),
@@ -86,7 +87,7 @@ export function legsOf(told: Told, state = stateOf(callersDocument(told))): Leg[
   const known = new Map<string, Leg>()
   for (const leg of [...(told.open?.legs ?? []), ...(state?.legs ?? [])])
     if (certainty(leg) > certainty(known.get(leg.uuid))) known.set(leg.uuid, { ...leg })
-  const attempt = state?.attempt ?? told.open?.attempt
+  const attempt = attemptOf(told, state)
   const connectedTo = callers && connectedLeg(callers, state?.bridgedBefore ?? told.open?.facts.bridgedBefore)
   for (const { uuid, event } of calledDocuments(told)) {
     const before = known.get(uuid)
@@ -187,7 +188,15 @@ function stateOf(callers: LegDocument | undefined): CallState | undefined {
 
 function lastAttempt(told: Told, state: CallState | undefined): Attempt | undefined {
   const dialled = calledDocuments(told).flatMap(({ event }) => legStateOf(event)?.attempt ?? [])
-  return dialled.at(-1) ?? state?.attempt ?? told.open?.attempt
+  return dialled.at(-1) ?? attemptOf(told, state)
+}
+
+/**
+ * What was dialled, and may have been connected. A state is on the channel before that is, and says so too when what is
+ * dialled next is not ours any more: the journal, which is told now and then, may not know yet.
+ */
+function attemptOf({ open }: Told, state: CallState | undefined): Attempt | undefined {
+  return state === undefined ? open?.attempt : state.attempt
 }
 
 function certainty(leg: Leg | undefined): number {
