@@ -23,7 +23,10 @@ export interface Route<A = Arguments> {
   readonly isScreened?: boolean
   /** It serves calls that are nobody's, too. Default true. */
   readonly needsTenant?: boolean
-  /** It looks at a call and gives it back to its dialplan: for that, nothing is told of the call. Default false. */
+  /**
+   * It only looks at a call and gives it back to its dialplan: nothing is told of the call, and an emergency call is
+   * given back too, which in the place of every other route is dialled by us. Default false.
+   */
   readonly givesBack?: boolean
   run(call: Call, args: A): Promise<void>
 }
