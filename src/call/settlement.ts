@@ -8,9 +8,9 @@ import { JournalError } from '../journal/errors.js'
 import type { Announcer } from './announcer.js'
 import type { Dialler } from './legs/dialler.js'
 import { documentText, fromHangupComplete } from './legs/leg-document.js'
+import { mayOutlive, outliving } from './legs/outliving.js'
 import type { SessionDependencies } from './session-dependencies.js'
 import type { Story } from './story.js'
-import { leftRinging } from './legs/transferred-leg.js'
 
 /** A call with which its session has nothing more to do. */
 export interface EndedCall {
@@ -41,7 +41,7 @@ export async function settle(
   const { facts, identity } = story
   if (channel.hasHungUp && (await hasLegThatTalksOn(call, finalEvent, dependencies)))
     return handOver(call, finalEvent, dependencies)
-  if (!story.isToldBy(finalEvent) && !facts.couldForge) return leave(call, dependencies)
+  if (story.lastWord(finalEvent) === undefined && !facts.couldForge) return leave(call, dependencies)
   await record(call, finalEvent, dependencies)
   if (identity.tenant !== undefined) dependencies.limits.end(identity.tenant.id, facts.uuid)
   await letGo(channel)
@@ -62,28 +62,22 @@ async function hasLegThatTalksOn(
   finalEvent: Event | undefined,
   { elsewhere }: SessionDependencies,
 ): Promise<boolean> {
-  const { legs, facts, isDocumented } = story
+  const { legs, facts, identity, isDocumented } = story
   const { switchName } = facts
-  const ringing = leftRinging(finalEvent, legs.all)
-  const { left } = legs
-  const mayHaveLeft = ringing !== undefined || left.length > 0
+  const final = story.lastWord(finalEvent)
+  const mayHaveLeft = mayOutlive({ legs: legs.all, final })
   if (!mayHaveLeft && legs.areExact) return false
   if (!isDocumented && !(mayHaveLeft ? elsewhere.isLinked(switchName) : elsewhere.hears(switchName)))
     return false
   if (!mayHaveLeft && (await story.exactLegs(legsWordMs))) return false
-  const awaited = [...legs.awaited.map(({ uuid }) => uuid), ...(ringing === undefined ? [] : [ringing])]
-  const answers = await Promise.all(awaited.map((uuid) => elsewhere.has(switchName, uuid)))
-  const talking = awaited.filter((_, i) => answers[i])
-  for (const uuid of talking) elsewhere.lookAfter(switchName, uuid)
-  // Nobody can be asked now: somebody will tell of it all the same.
-  const isTransferred = finalEvent?.peek('variable_transfer_disposition') !== undefined
-  const mayBeTold = elsewhere.isLinked(switchName) || (isDocumented && isTransferred)
-  if (talking.length > 0 || (mayHaveLeft && answers.includes(undefined) && mayBeTold)) {
-    log.info('a called leg talks on without its caller: the record waits for its end')
-    return true
-  }
-  if (left.length > 0) await story.exactLegs(legsWordMs)
-  return false
+  const maxTalkMs = (identity.tenant?.maxCallSeconds ?? 0) * 1000
+  const end = { switchName, legs: legs.all, final, isDocumented, maxTalkMs }
+  const { isWaitedFor, there } = await outliving(end, elsewhere)
+  for (const uuid of there) elsewhere.lookAfter(switchName, uuid)
+  if (isWaitedFor) log.info('a called leg talks on without its caller: the record waits for its end')
+  // Its talk with the caller is over, and so is the leg: its word is on the way.
+  else if (mayHaveLeft) await story.exactLegs(legsWordMs)
+  return isWaitedFor
 }
 
 /**

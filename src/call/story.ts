@@ -182,7 +182,7 @@ export class Story {
   /** @param finalEvent CHANNEL_HANGUP_COMPLETE */
   record(finalEvent: Event | undefined): CallRecord {
     const { facts, identity, legs, route, gateway, isVip, isBlacklisted, refusal, ending } = this
-    const final = finalEvent ?? this.#callersDocument?.event
+    const final = this.lastWord(finalEvent)
     if (final === undefined) legs.close(this.#lastEventAt)
     return callRecord({
       source: finalEvent ? 'session' : (this.#callersDocument?.source ?? 'incomplete'),
@@ -220,8 +220,8 @@ export class Story {
     return recording?.path
   }
 
-  /** Whether somebody has said how the call ended. */
-  isToldBy(finalEvent: Event | undefined): boolean {
-    return finalEvent !== undefined || this.#callersDocument !== undefined
+  /** What is said of the end of the caller's leg; undefined: nobody has said how the call ended. */
+  lastWord(finalEvent: Event | undefined): Event | undefined {
+    return finalEvent ?? this.#callersDocument?.event
   }
 }

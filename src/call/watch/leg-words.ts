@@ -3,12 +3,11 @@ import type { Journal } from '../../journal/journal.js'
 import type { Catalog } from '../../store/catalog.js'
 import { micros } from '../facts.js'
 import { documentFromText, type LegDocument } from '../legs/leg-document.js'
-import { isAwaited, type Leg } from '../legs/legs.js'
+import { outliving, type CallersEnd } from '../legs/outliving.js'
 import { readOpenRecord, seenUntil } from '../open-record.js'
 import { callersDocument, legsOf, type Told } from './second-record.js'
 import type { Elsewhere } from '../session-dependencies.js'
 import { callStateOf, legStateOf } from '../state.js'
-import { leftRinging } from '../legs/transferred-leg.js'
 
 export interface LegWordsOptions {
   readonly journal: Journal
@@ -73,11 +72,23 @@ export class LegWords {
 
   /** Whether legs of a call talk on without its caller: its record waits for them. */
   async talkOn(told: Told): Promise<boolean> {
-    const { callUuid } = told
-    const { isWaitedFor, isUntold, there, at } = await stillTalking(told, this.#options)
+    const { elsewhere, catalog } = this.#options
+    const { callUuid, documents, open } = told
+    const callers = callersDocument(told)
+    const tenant = catalog.tenant((callers && callStateOf(callers.event)?.tenant) ?? open?.tenant ?? '')
+    const switchName = open?.facts.switchName ?? documents[0]?.event.peek('FreeSWITCH-Switchname')
+    const end: CallersEnd = {
+      switchName,
+      legs: legsOf(told),
+      final: callers?.event,
+      isDocumented: callers?.source === 'json_cdr',
+      maxTalkMs: (tenant?.maxCallSeconds ?? 0) * 1000,
+    }
+    const heard = new Set(documents.map(({ uuid }) => uuid))
+    const { isWaitedFor, isUntold, there } = await outliving(end, elsewhere, heard)
     // One that talked at the last look, and is over now, may be about to say so.
     const isAwaited = isWaitedFor || (isUntold && this.#talking.has(callUuid))
-    if (isWaitedFor) await this.#seen(callUuid, there, at)
+    if (isWaitedFor) await this.#seen(callUuid, there, elsewhere.heardAt(switchName))
     else this.#talking.delete(callUuid)
     return isAwaited
   }
@@ -124,55 +135,4 @@ export function isLongOver(
   const waitMs = Math.max(longestWaitMs, Math.max(...longestSeconds) * 1000 + graceMs)
   const ends = documents.map(({ event }) => micros(event, 'variable_end_uepoch') ?? 0)
   return Date.now() - Math.max(...ends) / 1000 > waitMs
-}
-
-/** Legs of a call whose caller has gone, and of whose end nothing was heard. */
-export interface StillTalking {
-  /** They are charged to their own end, of which they will tell. */
-  readonly isWaitedFor: boolean
-  /** One has not told of it, whether or not it is waited for. */
-  readonly isUntold: boolean
-  /** Those that the switch has; and when that was, in µs by its clock. */
-  readonly there: readonly string[]
-  readonly at: number
-}
-
-/**
- * Whether a leg is still up. While no link can say so, one that has left its caller is waited for as long as it may talk:
- * the link will be back, or its document come.
- */
-export async function stillTalking(
-  told: Told,
-  { elsewhere, catalog }: Pick<LegWordsOptions, 'elsewhere' | 'catalog'>,
-): Promise<StillTalking> {
-  const switchName = told.open?.facts.switchName ?? told.documents[0]?.event.peek('FreeSWITCH-Switchname')
-  const legs = legsOf(told)
-  const unheard = legs.filter(isAwaited)
-  const ringing = leftRinging(callersDocument(told)?.event, legs)
-  const uuids = [...unheard.map(({ uuid }) => uuid), ...(ringing === undefined ? [] : [ringing])]
-  const answers = await Promise.all(uuids.map((uuid) => elsewhere.has(switchName, uuid)))
-  const there = uuids.filter((_, i) => answers[i])
-  const isToldOf = unheard.some(
-    (leg, i) => answers[i] === undefined && mayBeToldOf(leg, told, catalog, elsewhere.isLinked(switchName)),
-  )
-  return {
-    isWaitedFor: there.length > 0 || isToldOf,
-    isUntold: unheard.length > 0,
-    there,
-    at: elsewhere.heardAt(switchName),
-  }
-}
-
-function mayBeToldOf(
-  { hasLeft, answeredAt = 0 }: Leg,
-  told: Told,
-  catalog: Pick<Catalog, 'tenant'>,
-  isLinked: boolean,
-): boolean {
-  const callers = callersDocument(told)
-  const isTransferred = callers?.event.peek('variable_transfer_disposition') !== undefined
-  const isDocumented = callers?.source === 'json_cdr' && isTransferred
-  if (!hasLeft || callers === undefined || !(isDocumented || isLinked)) return false
-  const tenant = catalog.tenant(callStateOf(callers.event)?.tenant ?? told.open?.tenant ?? '')
-  return Date.now() - answeredAt / 1000 < (tenant?.maxCallSeconds ?? 0) * 1000
 }
