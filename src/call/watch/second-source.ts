@@ -20,6 +20,7 @@ import type { LiveCalls } from '../live.js'
 import type { Recordings } from '../recording/recording.js'
 import { callersDocument, secondRecord, type Told } from './second-record.js'
 import type { Elsewhere } from '../session-dependencies.js'
+import { WaitingCalls, type WaitingCall } from './waiting-calls.js'
 
 export interface SecondSourceOptions {
   readonly journal: Journal
@@ -43,24 +44,6 @@ export interface SecondSourceOptions {
   readonly sweepMs?: number
 }
 
-/** A call of which something was told, and that has no record of this node yet. */
-interface Waiting {
-  readonly callUuid: string
-  /** When it is looked at, by the monotonic clock. */
-  dueAt: number
-  /** Legs of which the journal has documents. */
-  readonly kept: Set<string>
-  /** The switch no longer knows it. */
-  isGone: boolean
-  /** When it was seen last, in µs by the switch's clock. */
-  seenAt: number
-  /** It is being looked at, or its record is on the way to the disk. */
-  isBusy: boolean
-}
-
-/** Calls a question. */
-const mostAsked = 500
-
 /**
  * The second source of CDRs: what the switch itself says of a call's legs when they are over, by mod_json_cdr and over
  * the links. It waits for the record of the call's session; if that does not come, it makes one.
@@ -68,7 +51,7 @@ const mostAsked = 500
 export class SecondSource {
   readonly #options: SecondSourceOptions
   readonly #words: LegWords
-  readonly #waiting = new Map<string, Waiting>()
+  readonly #waiting: WaitingCalls
   readonly #check: LegCheck
   #timer: NodeJS.Timeout | undefined
   #sweep: Promise<void> | undefined
@@ -79,6 +62,7 @@ export class SecondSource {
     this.#options = options
     this.#words = new LegWords({ ...options, maxCalls: options.maxTold ?? 20_000 })
     this.#check = new LegCheck(options.log)
+    this.#waiting = new WaitingCalls(options.graceMs)
   }
 
   /** Calls that wait for their session's record, or for more to be told of them. */
@@ -90,7 +74,7 @@ export class SecondSource {
   start(): void {
     if (this.#timer !== undefined || this.#isClosed) return
     const { journal, graceMs, sweepMs = Math.min(1_000, graceMs / 4) } = this.#options
-    for (const { callUuid, legUuid } of journal.documents()) this.#waitFor(callUuid).kept.add(legUuid)
+    for (const { callUuid, legUuid } of journal.documents()) this.#waiting.add(callUuid).kept.add(legUuid)
     this.#timer = setInterval(() => {
       this.#sweep ??= this.#look().finally(() => {
         this.#sweep = undefined
@@ -122,8 +106,8 @@ export class SecondSource {
     const kept = this.#options.journal.keepDocument(callUuid, uuid, documentText(document))
     this.#options.live.get(callUuid)?.hear(document)
     await kept
-    const call = this.#waitFor(callUuid)
-    if (!call.kept.has(uuid)) this.#postpone(call)
+    const call = this.#waiting.add(callUuid)
+    if (!call.kept.has(uuid)) this.#waiting.postpone(call)
     call.kept.add(uuid)
     if (this.#check.remembers(callUuid)) this.#forgetIfDone(call)
   }
@@ -134,8 +118,8 @@ export class SecondSource {
       const document = this.#concerns(ended) ? shortened(ended) : undefined
       if (document === undefined) continue
       this.#options.live.get(document.callUuid)?.hear(document)
-      const call = this.#waitFor(document.callUuid)
-      if (this.#words.hold(document)) this.#postpone(call)
+      const call = this.#waiting.add(document.callUuid)
+      if (this.#words.hold(document)) this.#waiting.postpone(call)
     }
   }
 
@@ -146,8 +130,8 @@ export class SecondSource {
    */
   gone(callUuid: string, seenAt = 0): void {
     if (this.#options.live.has(callUuid) || this.#check.remembers(callUuid)) return
-    const call = this.#waitFor(callUuid)
-    if (!call.isGone) this.#postpone(call)
+    const call = this.#waiting.add(callUuid)
+    if (!call.isGone) this.#waiting.postpone(call)
     call.isGone = true
     call.seenAt = Math.max(call.seenAt, seenAt)
   }
@@ -178,38 +162,20 @@ export class SecondSource {
     return isOurs || journal.openCallOf(callUuid) !== undefined
   }
 
-  #waitFor(callUuid: string): Waiting {
-    const known = this.#waiting.get(callUuid)
-    if (known !== undefined) return known
-    const call: Waiting = { callUuid, dueAt: 0, kept: new Set(), isGone: false, seenAt: 0, isBusy: false }
-    this.#waiting.set(callUuid, call)
-    this.#postpone(call)
-    return call
-  }
-
-  #postpone(call: Waiting): void {
-    call.dueAt = performance.now() + this.#options.graceMs
-  }
-
-  #forget({ callUuid }: Waiting): void {
+  #forget({ callUuid }: WaitingCall): void {
     this.#waiting.delete(callUuid)
     this.#words.forget(callUuid)
   }
 
   /** A document that came while the record was written may still be there. */
-  #forgetIfDone(call: Waiting): void {
-    if (this.#words.areKept(call.callUuid)) this.#postpone(call)
+  #forgetIfDone(call: WaitingCall): void {
+    if (this.#words.areKept(call.callUuid)) this.#waiting.postpone(call)
     else this.#forget(call)
   }
 
   async #look(): Promise<void> {
     const { live, pool } = this.#options
-    const now = performance.now()
-    const due: Waiting[] = []
-    for (const call of this.#waiting.values()) {
-      if (live.has(call.callUuid)) this.#postpone(call)
-      else if (call.dueAt <= now && !call.isBusy && due.length < mostAsked) due.push(call)
-    }
+    const due = this.#waiting.due((callUuid) => live.has(callUuid))
     if (this.#waiting.size === 0) return
     let committed: ReadonlyMap<string, CommittedCall>
     try {
@@ -221,7 +187,7 @@ export class SecondSource {
     } catch (error) {
       this.#setAway(error)
       // Those who have the calls' records cannot deliver them either, and begin when it is back.
-      for (const call of this.#waiting.values()) this.#postpone(call)
+      this.#waiting.postponeAll()
       return
     }
     this.#setAway(undefined)
@@ -229,7 +195,7 @@ export class SecondSource {
       if (!live.has(call.callUuid) && !this.#isClosed) this.#settle(call, committed.get(call.callUuid))
   }
 
-  #settle(call: Waiting, committed: CommittedCall | undefined): void {
+  #settle(call: WaitingCall, committed: CommittedCall | undefined): void {
     const { catalog, graceMs } = this.#options
     const told = { ...this.#words.of(call.callUuid), seenAt: call.seenAt }
     const { documents, open } = told
@@ -240,15 +206,15 @@ export class SecondSource {
       this.#drop(call, told)
     } else if (isTold || (call.isGone && committed === undefined)) this.#work(call, this.#record(call, told))
     else if (call.isGone && documents.length === 0) this.#drop(call, told)
-    else if (!isLongOver(told, catalog, graceMs)) this.#postpone(call)
+    else if (!isLongOver(told, catalog, graceMs)) this.#waiting.postpone(call)
     else if (isDurable && committed === undefined) this.#work(call, this.#record(call, told))
     else this.#drop(call, told)
   }
 
-  async #record(call: Waiting, told: Told): Promise<void> {
+  async #record(call: WaitingCall, told: Told): Promise<void> {
     const { records, log } = this.#options
     if (await this.#words.talkOn(told)) {
-      this.#postpone(call)
+      this.#waiting.postpone(call)
       return
     }
     const record = secondRecord(told, this.#options)
@@ -268,7 +234,7 @@ export class SecondSource {
   }
 
   /** Nothing is to be done for it any more. */
-  #drop(call: Waiting, { callUuid, open }: Told): void {
+  #drop(call: WaitingCall, { callUuid, open }: Told): void {
     const isInJournal = open !== undefined || this.#words.areKept(callUuid)
     const dropped = isInJournal ? this.#options.journal.dropCall(callUuid) : Promise.resolve()
     this.#work(
@@ -280,12 +246,12 @@ export class SecondSource {
   }
 
   /** The others need not wait for what the disk makes wait. */
-  #work(call: Waiting, work: Promise<void>): void {
+  #work(call: WaitingCall, work: Promise<void>): void {
     call.isBusy = true
     work
       .catch((error: unknown) => {
         if (this.#isClosed) return
-        this.#postpone(call)
+        this.#waiting.postpone(call)
         this.#options.log.error({ err: error, call: call.callUuid }, 'a call was not closed; trying again')
       })
       .finally(() => {
