@@ -66,9 +66,11 @@ export class ChannelOwners {
     return owner
   }
 
-  /** Whether a leg is there that was dialled for this call, and is without it now. */
-  hasLegOf(callUuid: string): boolean {
-    return [...this.#known.values()].some(({ owner }) => isLegs(owner) && owner.legOf === callUuid)
+  /** The calls of which a leg is there that is without its call now. One walk over all, for any number of calls. */
+  callsOfLegs(): Set<string> {
+    const calls = new Set<string>()
+    for (const { owner } of this.#known.values()) if (isLegs(owner)) calls.add(owner.legOf)
+    return calls
   }
 
   forget(uuid: string): void {

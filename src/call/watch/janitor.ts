@@ -236,11 +236,12 @@ export class Janitor implements Pick<
     listings: readonly Listing[],
     seenAt: ReadonlyMap<SwitchLink, number>,
   ): Promise<void> {
+    const withLegs = this.#owners.callsOfLegs()
     const candidates: Candidate[] = []
     for (const [uuid, record] of open) {
       const lost = this.#lost.get(uuid)
       if (lost === undefined || this.#options.live.has(uuid)) continue
-      const sight = this.#owners.hasLegOf(uuid) ? 'listed' : sightOf(uuid, record?.facts.switchName, listings)
+      const sight = withLegs.has(uuid) ? 'listed' : sightOf(uuid, record?.facts.switchName, listings)
       const link = listings.find(({ channels }) => channels?.has(uuid))?.link
       if (link !== undefined) this.#lastSeen.listed(uuid, link, seenAt.get(link) ?? 0)
       candidates.push({ uuid, record, lost, sight })
