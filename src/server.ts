@@ -30,7 +30,6 @@ import { migrateDatabase } from './store/migrate.js'
 import { ensurePartitions } from './store/partitions.js'
 import { reserveCredit } from './store/reservations.js'
 import { seedDemo } from './store/seed.js'
-import { switchCdr } from './switch/cdr.js'
 import { Watch } from './watch.js'
 
 export interface ServerOptions {
@@ -169,12 +168,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       switches: () => watch.links,
       rabbit: () => publishing.state,
       gatewayStatus: (rows) => gateways.status(rows),
-      plugins: [
-        (app, _options, done) => {
-          const { switchAllow: allow, switchAuth: auth } = config
-          switchCdr(app, { secondSource: watch.secondSource, allow, auth }, done)
-        },
-      ],
+      plugins: [watch.http],
       readiness: () =>
         Promise.resolve([
           {

@@ -44,7 +44,7 @@ const checkpointMs = 10_000
  */
 export class Watch implements Elsewhere {
   readonly links: readonly Link[]
-  readonly secondSource: SecondSource
+  readonly #secondSource: SecondSource
   readonly #nodes: Nodes
   readonly #orphans: Orphans
   readonly #janitor: Janitor
@@ -59,7 +59,7 @@ export class Watch implements Elsewhere {
     this.links = (config.freeswitch ?? []).map((address) => new Link({ ...address, log }))
     this.#nodes = new Nodes({ id, redis, log })
     const graceMs = config.secondSourceSeconds * 1000
-    this.secondSource = new SecondSource({
+    this.#secondSource = new SecondSource({
       ...config,
       journal,
       records: events,
@@ -73,7 +73,7 @@ export class Watch implements Elsewhere {
     })
     for (const link of this.links)
       link.onEvent((event) => {
-        this.secondSource.observe(event)
+        this.#secondSource.observe(event)
       })
     const shared = { links: this.links, live, nodes: this.#nodes, redis, log }
     this.#orphans = new Orphans({ ...shared, live: { has: (uuid) => live.serves(uuid) }, catalog, credit })
@@ -81,7 +81,7 @@ export class Watch implements Elsewhere {
       ...shared,
       journal,
       pool,
-      secondSource: this.secondSource,
+      secondSource: this.#secondSource,
       orphans: this.#orphans,
       eslPort: () => this.#eslPort,
       lostMs: graceMs,
@@ -92,7 +92,7 @@ export class Watch implements Elsewhere {
   get http(): FastifyPluginCallback {
     const { switchAllow: allow, switchAuth: auth } = this.#options.config
     return (app, _options, done) => {
-      switchCdr(app, { secondSource: this.secondSource, allow, auth }, done)
+      switchCdr(app, { secondSource: this.#secondSource, allow, auth }, done)
     }
   }
 
@@ -103,10 +103,10 @@ export class Watch implements Elsewhere {
   start(eslPort: number): void {
     this.#eslPort = eslPort
     const { config, journal, live, log } = this.#options
-    this.secondSource.start()
+    this.#secondSource.start()
     this.#janitor.start()
     if (config.cdrDir !== undefined)
-      this.#folder = new CdrFolder({ dir: config.cdrDir, secondSource: this.secondSource, log })
+      this.#folder = new CdrFolder({ dir: config.cdrDir, secondSource: this.#secondSource, log })
     this.#checkpoints = setInterval(() => {
       const calls = live.checkpoints()
       if (calls.length === 0) return
@@ -122,7 +122,7 @@ export class Watch implements Elsewhere {
     await this.#folder?.close()
     await this.#janitor.close()
     await this.#orphans.close()
-    await this.secondSource.close()
+    await this.#secondSource.close()
     await Promise.all(this.links.map((link) => link.close()))
     await this.#nodes.close()
   }
@@ -148,7 +148,7 @@ export class Watch implements Elsewhere {
   }
 
   told(callUuid: string): readonly LegDocument[] {
-    return this.secondSource.told(callUuid)
+    return this.#secondSource.told(callUuid)
   }
 
   taken(callUuid: string, maxSeconds: number): void {
@@ -156,7 +156,7 @@ export class Watch implements Elsewhere {
   }
 
   recorded(record: Parameters<Elsewhere['recorded']>[0]): void {
-    this.secondSource.recorded(record)
+    this.#secondSource.recorded(record)
   }
 
   lost(...call: Parameters<Elsewhere['lost']>): void {
