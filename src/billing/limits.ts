@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { BaseLogger } from 'pino'
 
-import { inTime } from './in-time.js'
+import { inTime } from '../common/in-time.js'
 
 /** What a tenant may do at once, or a gateway can, over all nodes; undefined: as much as there is. */
 export interface Limited {

@@ -1,4 +1,4 @@
-import { inTime } from './in-time.js'
+import { inTime } from '../common/in-time.js'
 import type { Money } from './money.js'
 
 /** One attempt's wish; `want` and `least` are what it is to hold in all, not what is to be added. */

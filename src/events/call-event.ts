@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 
 import type { Direction } from '../numbering/direction.js'
 import type { CallRecord } from '../store/call-record.js'
-import { localTime } from './local-time.js'
+import { localTime } from '../common/local-time.js'
 
 /**
  * What other programs are told of a call, as they see it: the names are theirs. Seconds are strings. Local times are

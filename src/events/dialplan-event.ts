@@ -9,7 +9,7 @@ import {
   type CallEvent,
   type Stations,
 } from './call-event.js'
-import { offsetMs, textOf } from './local-time.js'
+import { offsetMs, textOf } from '../common/local-time.js'
 import type { Shared } from './shared-fields.js'
 
 /** What of a channel goes into its event. */

@@ -1,12 +1,14 @@
 import type { Redis } from 'ioredis'
 import type { BaseLogger } from 'pino'
+import { inTime } from '../common/in-time.js'
 
 export interface SharedFieldsOptions {
   readonly redis: Pick<Redis, 'multi'>
   readonly log: BaseLogger
-  /** How long an event waits for Redis, in ms. Default 200. */
-  readonly timeoutMs?: number
 }
+
+/** How long an event waits for Redis, in ms. */
+const timeoutMs = 200
 
 /** What all channels of a call know when one of them does. */
 export const sharedNames = ['ANSWER_TIME', 'AGENT_EXTEN', 'AGENT_ACCOUNT'] as const
@@ -41,13 +43,11 @@ const keptSeconds = 86_400
 export class CallFields {
   readonly #redis: SharedFieldsOptions['redis']
   readonly #log: BaseLogger
-  readonly #timeoutMs: number
   #isAway = false
 
-  constructor({ redis, log, timeoutMs = 200 }: SharedFieldsOptions) {
+  constructor({ redis, log }: SharedFieldsOptions) {
     this.#redis = redis
     this.#log = log
-    this.#timeoutMs = timeoutMs
   }
 
   /**
@@ -63,7 +63,9 @@ export class CallFields {
     if (known.length > 0) commands.hset(key, ...known)
     commands.expire(key, keptSeconds).hmget(key, start, ...sharedNames)
     try {
-      const results = await this.#inTime(commands.exec())
+      const tooLate = () => new Error(`no answer within ${timeoutMs} ms`)
+      const results = await inTime(commands.exec(), timeoutMs, tooLate)
+      if (results === null) throw new Error('Redis discarded the transaction')
       for (const [error] of results) if (error) throw error
       this.#setAway(undefined)
       const [began, ...values] = (results.at(-1)?.[1] ?? []) as (string | null)[]
@@ -75,24 +77,6 @@ export class CallFields {
     } catch (error) {
       this.#setAway(error)
       return { fields: own, startedAt, sequence: undefined }
-    }
-  }
-
-  async #inTime<T>(asked: Promise<T | null>): Promise<T> {
-    let timer: NodeJS.Timeout | undefined
-    const tooLate = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => {
-        reject(new Error(`no answer within ${this.#timeoutMs} ms`))
-      }, this.#timeoutMs)
-    })
-    try {
-      const answer = await Promise.race([asked, tooLate])
-      if (answer === null) throw new Error('Redis discarded the transaction')
-      return answer
-    } finally {
-      clearTimeout(timer)
-      // It may still be refused, and that is nobody's then.
-      asked.catch(() => undefined)
     }
   }
 

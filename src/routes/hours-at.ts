@@ -1,3 +1,4 @@
+import { isTimeZone, offsetMs } from '../common/local-time.js'
 import type { Hours, Span } from '../store/flow.js'
 
 const minutesADay = 24 * 60
@@ -54,29 +55,9 @@ function isoWeekday(day: number): (typeof weekdays)[number] {
 
 /** @returns the local date as midnight of the same date in UTC, in ms since 1970, and the minutes since midnight */
 function wallClock(timeZone: string, at: Date): { readonly day: number; readonly minute: number } {
-  const parts = new Map(
-    formatOf(timeZone)
-      .formatToParts(at)
-      .map(({ type, value }) => [type, Number(value)]),
-  )
-  const part = (type: Intl.DateTimeFormatPartTypes) => parts.get(type) ?? 0
-  return {
-    day: Date.UTC(part('year'), part('month') - 1, part('day')),
-    minute: part('hour') * 60 + part('minute'),
-  }
-}
-
-/** One takes longer to make than a thousand calls to use. */
-const formats = new Map<string, Intl.DateTimeFormat>()
-
-function formatOf(timeZone: string): Intl.DateTimeFormat {
-  let format = formats.get(timeZone)
-  if (format === undefined) {
-    format = new Intl.DateTimeFormat('en-US', {
-      ...{ timeZone, calendar: 'gregory', numberingSystem: 'latn', hourCycle: 'h23' },
-      ...{ year: 'numeric', month: 'numeric', day: 'numeric', hour: 'numeric', minute: 'numeric' },
-    })
-    formats.set(timeZone, format)
-  }
-  return format
+  if (!isTimeZone(timeZone)) throw new RangeError(`${timeZone} is not a time zone`)
+  const local = at.getTime() + offsetMs(at.getTime(), timeZone)
+  const minutes = Math.floor(local / 60_000)
+  const minute = ((minutes % minutesADay) + minutesADay) % minutesADay
+  return { day: (minutes - minute) * 60_000, minute }
 }

@@ -1,5 +1,5 @@
 import { Compile } from 'typebox/compile'
-
+import { isTimeZone } from '../common/local-time.js'
 import type { Hours, PlanEntry } from './flow.js'
 import { hoursSchema, menuSchema, planEntrySchema } from './flow-schemas.js'
 import { ChangeRefused, quoted } from './refusal.js'
@@ -40,14 +40,6 @@ export function checkHoursShape(definition: Omit<Hours, 'id' | 'version'>): void
           'invalid',
           `${day}: ${from} to ${to} is no time; a whole day is 00:00 to 24:00`,
         )
-}
-
-function isTimeZone(name: string): boolean {
-  try {
-    return Boolean(new Intl.DateTimeFormat('en-US', { timeZone: name }))
-  } catch {
-    return false
-  }
 }
 
 /** @param date `YYYY-MM-DD`, or `MM-DD` of any year */

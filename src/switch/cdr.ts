@@ -1,4 +1,5 @@
 import type { FastifyPluginCallback, FastifyReply } from 'fastify'
+import { inTime } from '../common/in-time.js'
 import { DocumentError, type LegDocument } from '../call/legs/leg-document.js'
 import type { SecondSource } from '../call/watch/second-source.js'
 import { refusalOf, type AccessOptions } from './access.js'
@@ -51,7 +52,8 @@ export const switchCdr: FastifyPluginCallback<SwitchCdrOptions> = (app, options,
         return problem(reply, 400, 'invalid', `This is no document of mod_json_cdr: ${error.message}.`)
       }
       try {
-        await inTime(secondSource.receive(document), answerWithinMs)
+        // It may still be kept when that takes too long, and coming again does no harm.
+        await inTime(secondSource.receive(document), answerWithinMs, tooSlow)
       } catch (error) {
         const { callUuid, uuid } = document
         request.log.warn({ err: error, call: callUuid, leg: uuid }, 'a CDR could not be kept')
@@ -64,19 +66,8 @@ export const switchCdr: FastifyPluginCallback<SwitchCdrOptions> = (app, options,
   done()
 }
 
-/** Rejects when it takes too long; it may still be done then, and coming again does no harm. */
-async function inTime(work: Promise<void>, ms: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const tooLong = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(new Error('the disk of the journal does not answer in time'))
-    }, ms)
-  })
-  try {
-    await Promise.race([work, tooLong])
-  } finally {
-    clearTimeout(timer)
-  }
+function tooSlow(): Error {
+  return new Error('the disk of the journal does not answer in time')
 }
 
 const titles = {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Direction } from '../../numbering/direction.js'
-import { localTime } from '../../events/local-time.js'
+import { localTime } from '../../common/local-time.js'
 
 /** What the name of a recording may tell of its call. */
 export interface RecordedCall {

@@ -25,9 +25,14 @@ export function textOf(ms: number): string {
   return new Date(ms).toISOString().slice(0, 19).replace('T', ' ')
 }
 
+/** @param name IANA */
+export function isTimeZone(name: string): boolean {
+  return zone(name).format !== undefined
+}
+
 /** @returns what is added to UTC in this zone at that moment */
 export function offsetMs(ms: number, timeZone: string): number {
-  const { format, offsets } = zones.get(timeZone) ?? open(timeZone)
+  const { format, offsets } = zone(timeZone)
   if (format === undefined) return 0
   const quarter = Math.floor(ms / quarterMs)
   const known = offsets.get(quarter)
@@ -38,11 +43,14 @@ export function offsetMs(ms: number, timeZone: string): number {
   return offset
 }
 
-function open(timeZone: string): Zone {
+/** One takes longer to make than a thousand calls to use. */
+function zone(timeZone: string): Zone {
+  const known = zones.get(timeZone)
+  if (known !== undefined) return known
   if (zones.size >= most) zones.clear()
-  const zone = { format: formatOf(timeZone), offsets: new Map<number, number>() }
-  zones.set(timeZone, zone)
-  return zone
+  const made = { format: formatOf(timeZone), offsets: new Map<number, number>() }
+  zones.set(timeZone, made)
+  return made
 }
 
 function formatOf(timeZone: string): Intl.DateTimeFormat | undefined {
