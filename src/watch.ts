@@ -80,6 +80,7 @@ export class Watch implements Elsewhere {
     this.#janitor = new Janitor({
       ...shared,
       journal,
+      catalog,
       pool,
       secondSource: this.#secondSource,
       orphans: this.#orphans,

@@ -182,6 +182,7 @@ async function nodeOf(t: Test, links: readonly SwitchLink[], options: Partial<Ja
     secondSource,
     nodes,
     orphans,
+    catalog,
     pool,
     redis,
     log: silent,
@@ -366,6 +367,27 @@ t.test('without a link a call that nobody has taken over is closed after a minut
   await node.janitor.round()
   t.equal(node.secondSource.waiting, 0)
   node.clock.ms += 1
+  await node.janitor.round()
+  t.match(await node.recorded(), { callUuid: dead.call.uuid, source: 'incomplete' })
+})
+
+t.test('a call is too old to last when its tenant lets none last so long, and not before', async (t) => {
+  const { sw } = await linkedSwitch(t)
+  const dead = await deadServersCall(t, sw, services)
+  const longest = (hours: number) =>
+    services.pool.query('UPDATE tenants SET max_call_seconds = $2 WHERE id = $1', [
+      dead.state.tenant,
+      hours * 3_600,
+    ])
+  t.teardown(() => longest(4))
+  await longest(6)
+  const node = await nodeOf(t, [])
+  const createdAt = (Date.now() - 5 * 3_600_000) * 1000
+  await node.open({ ...dead, facts: { ...dead.facts, createdAt } })
+  await node.janitor.round()
+  t.equal(node.secondSource.waiting, 0)
+  await longest(4)
+  await node.catalog.reload()
   await node.janitor.round()
   t.match(await node.recorded(), { callUuid: dead.call.uuid, source: 'incomplete' })
 })

@@ -2,6 +2,7 @@ import type pg from 'pg'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type { Journal } from '../../journal/journal.js'
+import type { Catalog } from '../../store/catalog.js'
 import { readCommitted } from '../../store/committed.js'
 import { ChannelOwners } from './channel-owners.js'
 import { LastSeen } from './last-seen.js'
@@ -25,24 +26,24 @@ export interface JanitorOptions {
   readonly secondSource: { gone(callUuid: string, lastSeenAt?: number): void }
   readonly nodes: Pick<Nodes, 'id' | 'isDead' | 'onDead'>
   readonly orphans: Pick<Orphans, 'consider' | 'release' | 'has'>
+  readonly catalog: Pick<Catalog, 'tenant'>
   readonly pool: pg.Pool
   readonly redis: Redis
   readonly log: Logger
   /** Where this server takes calls, as soon as it listens. */
   readonly eslPort: () => number
-  /** From one round to the next, in ms. Default 60,000. */
-  readonly everyMs?: number
   /** From a call that is lost to the round that it asks for, in ms: others may be lost with it. Default 1,000. */
   readonly soonMs?: number
-  /** How long a channel has waited for a server that is dead before it is ended, in ms. Default 60,000. */
-  readonly parkedMs?: number
   /** How long a call of which no link tells counts as lasting after it was lost, in ms, at least. Default 60,000. */
   readonly lostMs?: number
-  /** No call lasts longer, in ms. Default four hours. */
-  readonly maxCallMs?: number
   /** A monotonic clock, in ms. */
   readonly now?: () => number
 }
+
+/** From one round to the next, in ms. */
+const everyMs = 60_000
+/** How long a call may last that is of no tenant, or of an unknown one, in seconds: as long as of most tenants. */
+const maxCallSeconds = 4 * 60 * 60
 
 /** A call that is open in the journal, and has no session here. */
 interface Lost {
@@ -89,7 +90,7 @@ export class Janitor implements Pick<
   #isClosed = false
 
   constructor(options: JanitorOptions) {
-    const { links, live, nodes, redis, log, eslPort, parkedMs = 60_000 } = options
+    const { links, live, nodes, redis, log, eslPort } = options
     this.#options = options
     this.#now = options.now ?? (() => performance.now())
     this.#switches = new Switches(links)
@@ -100,13 +101,13 @@ export class Janitor implements Pick<
     this.#owners = new ChannelOwners({ links, live, onLegOver })
     this.#serverless = new ServerlessChannels({ ...options, owners: this.#owners })
     this.#lastSeen = new LastSeen(this.#switches)
-    this.#parked = new ParkedChannels({ live, nodes, log, eslPort, parkedMs, now: this.#now })
+    this.#parked = new ParkedChannels({ live, nodes, log, eslPort, now: this.#now })
     this.#taken = new TakenCalls(redis, nodes.id)
   }
 
   /** The calls that are open now count as lost. Begins with a round. */
   start(): void {
-    const { links, nodes, log, everyMs = 60_000 } = this.#options
+    const { links, nodes, log } = this.#options
     const look = (): void => {
       void this.round()
     }
@@ -263,7 +264,9 @@ export class Janitor implements Pick<
   }
 
   #judge({ record, lost, sight }: Candidate, taken: LostCall['taken']): Verdict {
-    const { lostMs = 60_000, maxCallMs = 4 * 60 * 60 * 1000 } = this.#options
+    const { lostMs = 60_000, catalog } = this.#options
+    const tenant = record?.tenant === undefined ? undefined : catalog.tenant(record.tenant)
+    const maxCallMs = (tenant?.maxCallSeconds ?? maxCallSeconds) * 1000
     const { since, mayTalkForMs, isOver } = lost
     const lostForMs = this.#now() - since
     const ageMs = record === undefined ? lostForMs : Date.now() - record.facts.createdAt / 1000

@@ -15,11 +15,12 @@ export interface ParkedOptions {
   readonly log: Logger
   /** Where this server, and others like it, take calls: a `socket` to another one is somebody else's. */
   readonly eslPort: () => number
-  /** How long a channel must have stood, in ms: far longer than a caller is screened and a leg authorised. */
-  readonly parkedMs: number
   /** A monotonic clock, in ms. */
   readonly now: () => number
 }
+
+/** How long a channel must have stood, in ms: far longer than a caller is screened and a leg authorised. */
+const parkedMs = 60_000
 
 interface Parked {
   readonly link: SwitchLink
@@ -40,7 +41,7 @@ export class ParkedChannels {
 
   /** A round. Those of a switch that cannot be asked begin anew. */
   async look(listings: readonly Listing[]): Promise<void> {
-    const { live, now, parkedMs } = this.#options
+    const { live, now } = this.#options
     const eslPort = this.#options.eslPort()
     const at = now()
     const parked = new Map<string, Parked>()

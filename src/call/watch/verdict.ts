@@ -66,7 +66,7 @@ export const verdictMessages: Readonly<Record<Exclude<Verdict, 'wait'>, string>>
 export interface Patience {
   /** For a call of which no link tells, at least. */
   readonly leastMs: number
-  /** No call lasts longer. */
+  /** No call of its tenant lasts longer. */
   readonly maxCallMs: number
 }
 
