@@ -10,8 +10,6 @@ export interface RetentionOptions {
   readonly template: RecordingTemplate
   readonly days: number
   readonly log: Logger
-  /** In ms; default 6 hours. */
-  readonly everyMs?: number
   /** ms since 1970. */
   readonly now?: () => number
 }
@@ -23,6 +21,7 @@ export interface Removed {
 }
 
 const dayMs = 86_400_000
+const everyMs = 6 * 60 * 60 * 1000
 
 /**
  * Removes recordings that are old enough, and the folders that are empty then. Only what is named as recordings are,
@@ -41,7 +40,6 @@ export class RecordingsRetention {
 
   /** Sweeps at once, and then again and again. */
   start(): void {
-    const { everyMs = 6 * 60 * 60 * 1000 } = this.#options
     this.#begin()
     this.#timer = setInterval(() => {
       this.#begin()
