@@ -189,6 +189,10 @@ class Told {
         switchName: 'vm',
         createdAt: this.startedAt,
         answeredAt: undefined,
+        channelName: undefined,
+        transferredFrom: undefined,
+        bridgedBefore: undefined,
+        arrivedAt: undefined,
       },
       identity: {
         tenant: catalogOfAll.tenant('demo'),

@@ -22,7 +22,7 @@ export interface ChannelFacts {
    */
   readonly couldForge: boolean
   /** FreeSWITCH's name of the channel, `sofia/internal/1000@example.com`. */
-  readonly channelName?: string
+  readonly channelName: string | undefined
   readonly accountCode: string | undefined
   readonly authUser: string | undefined
   readonly authRealm: string | undefined
@@ -33,21 +33,21 @@ export interface ChannelFacts {
   readonly domain: string | undefined
   /** The path of `socket host:port/PATH`: the route that the dialplan names. */
   readonly socketPath: string | undefined
-  /** The dialplan has set what a bridge needs here: see Session. */
+  /** The dialplan has set what a bridge needs here: see Dialler. */
   readonly isReadyToBridge: boolean
   /** This or another node had it before. */
   readonly isKnown: boolean
   /** The call that dialled this leg, which was transferred to a dialplan since: it is a call of its own. */
-  readonly transferredFrom?: string
+  readonly transferredFrom: string | undefined
   /** The leg that the channel talked to last before the call came here: none of the call's. */
-  readonly bridgedBefore?: string
+  readonly bridgedBefore: string | undefined
   readonly sipCallId: string | undefined
   readonly switchName: string | undefined
   /** µs since 1970, by the switch's clock. */
   readonly createdAt: number
   readonly answeredAt: number | undefined
-  /** When it came here. */
-  readonly arrivedAt?: number
+  /** When it came here; undefined: its first packet has no date. */
+  readonly arrivedAt: number | undefined
 }
 
 const anonymousNames = new Set([
@@ -59,7 +59,8 @@ const noNumber = /^\+?0{6,}$/
 /** They tell of a call that was ours before, or of a leg of one. */
 const knownVariables = [stateVariable, legVariable] as const
 
-const factHeaders = new HeaderList([
+/** What is read of a channel. */
+export const factHeaders = new HeaderList([
   'Unique-ID',
   'FreeSWITCH-Switchname',
   'Channel-Name',
@@ -99,7 +100,7 @@ export function channelFacts(channel: Event): ChannelFacts {
       has['Caller-Privacy-Hide-Number'] === 'true',
     calledNumber: has['Caller-Destination-Number'] ?? '',
     couldForge: /[\r\n]/.test(has['Channel-Name'] ?? ''),
-    ...(has['Channel-Name'] !== undefined && { channelName: has['Channel-Name'] }),
+    channelName: has['Channel-Name'],
     accountCode: has.variable_accountcode,
     authUser: has.variable_sip_auth_username,
     authRealm: has.variable_sip_auth_realm,
@@ -113,7 +114,9 @@ export function channelFacts(channel: Event): ChannelFacts {
     switchName: has['FreeSWITCH-Switchname'],
     createdAt: microsOf(has['Caller-Channel-Created-Time']) ?? microsOf(has['Event-Date-Timestamp']) ?? 0,
     answeredAt: microsOf(has['Caller-Channel-Answered-Time']),
-    arrivedAt: microsOf(has['Event-Date-Timestamp']) ?? 0,
+    transferredFrom: undefined,
+    bridgedBefore: undefined,
+    arrivedAt: microsOf(has['Event-Date-Timestamp']),
   }
 }
 

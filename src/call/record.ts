@@ -22,7 +22,7 @@ export interface CallStory {
   readonly isBlacklisted: boolean
   /** Why it was refused, for an admin to read. */
   readonly refusal: string | undefined
-  /** On the switch, as RECORD_STOP told it. */
+  /** On the switch: where RECORD_STOP said, or where it was told to record. */
   readonly recordingPath: string | undefined
   /** What the session hung up with, and on whose account; undefined when it did not. */
   readonly ending: { readonly cause: string; readonly by: 'called' | 'server' } | undefined
@@ -54,7 +54,7 @@ const keptVariables = [
 const longestKeptValue = 512
 
 /** What a record takes from the final event. */
-const finalHeaders = new HeaderList([
+export const finalHeaders = new HeaderList([
   'Hangup-Cause',
   'variable_answer_uepoch',
   'variable_end_uepoch',
