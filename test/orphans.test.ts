@@ -40,7 +40,7 @@ async function nodeOf(t: Test, link: SwitchLink, options: Partial<OrphansOptions
     catalog: await catalogOf(t, services),
     credit: creditOn(services.pool, { sliceSeconds }),
     live,
-    nodes: { id, isDead: (node) => node === 'dead' },
+    nodes: { id, servesNoMore: (node) => node === id || node === 'dead' },
     redis: await redisOf(t, services),
     log: silent,
     retryMs: 1,

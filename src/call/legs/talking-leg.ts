@@ -35,10 +35,15 @@ export interface TalkingLeg {
 
 const timerName = /^[A-Za-z0-9-]{1,128}$/
 
+/** All that a switch knows of a channel. @throws as `askSwitch` does */
+export async function dumpOf(link: Pick<Link, 'api'>, uuid: string): Promise<Event> {
+  // Its values are percent-encoded unless told otherwise: none of them can look like a further header.
+  return Event.fromPlain(await link.api('uuid_dump', [uuid]))
+}
+
 /** @throws what the link throws; CommandRefused when the switch has no such channel */
 export async function askSwitch(link: Pick<Link, 'api'>, uuid: string): Promise<ChannelOnSwitch> {
-  // Its values are percent-encoded unless told otherwise: none of them can look like a further header.
-  const channel = Event.fromPlain(await link.api('uuid_dump', [uuid]))
+  const channel = await dumpOf(link, uuid)
   const state = callStateOf(channel)
   const own = state && ownLeg(uuid, state, channel)
   const dialled = state && (await dialledLeg(link, uuid, state, channel))

@@ -24,7 +24,7 @@ export interface JanitorOptions {
   readonly live: Pick<LiveCalls, 'has'>
   /** Closes calls that are over. @param lastSeenAt µs by the switch's clock: when they were there last */
   readonly secondSource: { gone(callUuid: string, lastSeenAt?: number): void }
-  readonly nodes: Pick<Nodes, 'id' | 'isDead' | 'onDead'>
+  readonly nodes: Pick<Nodes, 'id' | 'isDead' | 'servesNoMore' | 'onDead'>
   readonly orphans: Pick<Orphans, 'consider' | 'release' | 'has'>
   readonly catalog: Pick<Catalog, 'tenant'>
   readonly pool: pg.Pool

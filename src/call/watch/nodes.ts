@@ -74,6 +74,11 @@ export class Nodes {
     return node.isDead
   }
 
+  /** Nobody serves its calls: it is dead, or it is this one, which knows those that it serves. */
+  servesNoMore(id: string): boolean {
+    return id === this.id || this.isDead(id)
+  }
+
   /** @param listener is told of each node that has just been found dead; @returns what ends that */
   onDead(listener: (id: string) => void): () => void {
     this.#listeners.add(listener)

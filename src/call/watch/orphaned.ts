@@ -7,7 +7,7 @@ import { askNode, type ChannelOnSwitch, type TalkingLeg } from '../legs/talking-
 /** Who may look after a channel: the sessions here, those of the nodes that live. */
 export interface Custodians {
   readonly live: Pick<LiveCalls, 'has'>
-  readonly nodes: Pick<Nodes, 'id' | 'isDead'>
+  readonly nodes: Pick<Nodes, 'servesNoMore'>
 }
 
 export interface LookedAt {
@@ -29,7 +29,7 @@ export async function orphanedIn(
 ): Promise<readonly TalkingLeg[] | 'later' | 'nothing'> {
   if (custodians.live.has(uuid)) return 'nothing'
   if (state !== undefined) {
-    if (!isDead(state.node, custodians)) return 'nothing'
+    if (!custodians.nodes.servesNoMore(state.node)) return 'nothing'
     // Left by its session here, it is on its way to another socket, whose server will say so.
     if (isHandedOver && isServed) return 'later'
     // It is a call of its own, whoever dialled it.
@@ -52,13 +52,9 @@ async function isWithoutCaller(
   if (custodians.live.has(callUuid)) return false
   try {
     const node = await askNode(link, callUuid)
-    return node === undefined || isDead(node, custodians)
+    return node === undefined || custodians.nodes.servesNoMore(node)
   } catch (error) {
     if (isNoChannel(error)) return true
     throw error
   }
-}
-
-function isDead(node: string, { nodes }: Custodians): boolean {
-  return node === nodes.id || nodes.isDead(node)
 }

@@ -18,7 +18,7 @@ export interface OrphansOptions {
   readonly catalog: Pick<Catalog, 'tenant'>
   readonly credit: Credit
   readonly live: Pick<LiveCalls, 'has'>
-  readonly nodes: Pick<Nodes, 'id' | 'isDead'>
+  readonly nodes: Pick<Nodes, 'id' | 'servesNoMore'>
   readonly redis: Redis
   readonly log: Logger
   /** How soon a leg is asked for again for which nobody could say what it may cost, in ms. Default as the meter asks. */

@@ -1,8 +1,9 @@
 import type { Logger } from 'pino'
 import { stateVariable } from '../../channel/channel.js'
-import { Event } from '../../esl/event.js'
+import type { Event } from '../../esl/event.js'
 import type { SwitchChannel } from '../../esl/link.js'
 import { isLinkGone, isNoChannel } from '../legs/leg-control.js'
+import { dumpOf } from '../legs/talking-leg.js'
 import type { LiveCalls } from '../live.js'
 import type { Nodes } from './nodes.js'
 import { decodeCallState } from '../state.js'
@@ -58,7 +59,7 @@ export class ParkedChannels {
   async #judge(uuid: string, link: SwitchLink, listings: readonly Listing[]): Promise<void> {
     const { live, log } = this.#options
     try {
-      const channel = Event.fromPlain(await link.api('uuid_dump', [uuid]))
+      const channel = await dumpOf(link, uuid)
       const isStill = channel.peek('variable_current_application') === 'socket'
       const owner = this.#ownerOf(channel)
       const other = channel.peek('Other-Leg-Unique-ID')

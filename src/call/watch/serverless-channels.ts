@@ -12,7 +12,7 @@ export interface ServerlessOptions {
   readonly owners: ChannelOwners
   readonly orphans: Pick<Orphans, 'consider' | 'has'>
   readonly live: Pick<LiveCalls, 'has'>
-  readonly nodes: Pick<Nodes, 'id' | 'isDead'>
+  readonly nodes: Pick<Nodes, 'servesNoMore'>
   readonly log: Logger
 }
 
@@ -75,7 +75,7 @@ export class ServerlessChannels {
   async #isServerless({ uuid, direction }: SwitchChannel, link: SwitchLink): Promise<boolean> {
     const { nodes, orphans, live } = this.#options
     const isNobodys = (owner: Owner | undefined): boolean =>
-      isLegs(owner) || (isNodes(owner) && (owner.node === nodes.id || nodes.isDead(owner.node)))
+      isLegs(owner) || (isNodes(owner) && nodes.servesNoMore(owner.node))
     const known = this.#options.owners.of(uuid)
     if (orphans.has(uuid) || (known !== undefined && !isNobodys(known))) return orphans.has(uuid)
     // Another node may have taken it over since.
