@@ -22,11 +22,6 @@ export class Progress {
     return [...this.#steps, ...this.#earlier]
   }
 
-  /** Whether the route is where the call's last server has been with it. */
-  get isReplaying(): boolean {
-    return this.#earlier.length > 0
-  }
-
   async once<T extends TakenStep['value']>(name: string, happen: () => T | Promise<T>): Promise<T> {
     const [earlier, ...further] = this.#earlier
     const isSame = earlier?.name === name

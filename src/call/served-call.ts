@@ -165,7 +165,7 @@ export class ServedCall extends IdentifiedCall implements Call {
     return this.#dial.toGateway(gateway, number, options)
   }
 
-  async queue(name: string, { music, baseScore = 0 }: QueueOptions = {}): Promise<QueueResult> {
+  async queue(name: string, { music }: QueueOptions = {}): Promise<QueueResult> {
     const { story } = this.#options
     // Left or not, it is a step of the call's way: first of all, so that those after it are found again.
     const joinedAt = await this.once(`queue:${name}`, () => Math.floor(Date.now() / 1000))
@@ -175,7 +175,7 @@ export class ServedCall extends IdentifiedCall implements Call {
     // Back in its place, after a server's death: each second of waiting counts one.
     const waited = Math.max(0, Math.floor(Date.now() / 1000) - joinedAt)
     return this.#dial.toQueue(name, {
-      score: baseScore + waited + (story.isVip ? vipScore : 0),
+      score: waited + (story.isVip ? vipScore : 0),
       ...(music !== undefined && { music: prompt(music) }),
     })
   }

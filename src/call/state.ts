@@ -175,7 +175,7 @@ export function legFromJson(value: unknown): Leg {
 }
 
 /** @throws RangeError when it is none */
-export function recordingFromJson(value: unknown): PlannedRecording {
+function recordingFromJson(value: unknown): PlannedRecording {
   const json = object(value)
   return { path: string(json.path), isOver: json.isOver === true }
 }

@@ -1,11 +1,11 @@
 import * as command from '../esl/command.js'
 import { CommandRefused } from '../esl/errors.js'
 import type { Line } from './line.js'
-import { digitFiles, fileString, inFolder, saidNumberIn, type Prompt, type SaidNumber } from './prompt.js'
+import { digitFiles, fileString, saidNumberIn, type Prompt } from './prompt.js'
 
 /** What FreeSWITCH's `playback` says of a file that it has played, to its end or to a digit. */
 const played = 'FILE PLAYED'
-const files =
+const fileList =
   /^file_string:\/\/((?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.-]*(?:[/!][A-Za-z0-9_][A-Za-z0-9_.-]*)*)\s*$/
 
 /** See `Channel.play`. */
@@ -33,18 +33,17 @@ export async function soundOf(line: Line, prompts: readonly Prompt[]): Promise<s
 }
 
 /**
- * The files of a number as the language's module puts them together: `say_string` of mod_commands, which mod_say_en and
- * some others know. One that FreeSWITCH cannot say in that language is said digit by digit.
+ * The files of a number as mod_say_en puts them together: `say_string` of mod_commands. A FreeSWITCH that cannot say it
+ * says it digit by digit.
  */
-async function numberFiles(line: Line, { language, number, soundsDir }: SaidNumber): Promise<string> {
-  const words = [`${language}.wav`, language, 'number', 'pronounced', number]
+async function numberFiles(line: Line, number: string): Promise<string> {
+  const words = ['en.wav', 'en', 'number', 'pronounced', number]
   let output = ''
   try {
     output = await line.send(command.api('say_string', words))
   } catch (error) {
     if (!(error instanceof CommandRefused)) throw error
   }
-  const [, list] = files.exec(output) ?? []
-  if (list === undefined) return fileString(digitFiles(number, soundsDir))
-  return fileString(list.split('!').map((file) => inFolder(file, soundsDir)))
+  const [, list] = fileList.exec(output) ?? []
+  return fileString(list === undefined ? digitFiles(number) : list.split('!'))
 }

@@ -114,8 +114,6 @@ export interface RingOptions {
 export interface QueueOptions {
   /** Plays while the caller waits; without it, what mod_callcenter has for the queue. */
   readonly music?: Sound
-  /** Of the queue: how long the caller has waited elsewhere, in s. VIPs have more besides. */
-  readonly baseScore?: number
 }
 
 export interface QueueResult {

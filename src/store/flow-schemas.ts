@@ -7,7 +7,7 @@ import type { Menu } from './flow.js'
 const closed = { additionalProperties: false }
 const identifierPattern = '^[a-z0-9][a-z0-9_-]{0,62}$'
 /** What a number may be made of: digits, and what extensions and codes have besides. */
-export const numberPattern = '^[0-9A-Za-z+*#._-]{1,64}$'
+const numberPattern = '^[0-9A-Za-z+*#._-]{1,64}$'
 
 /** Of a menu or of hours: chosen by who makes it, and part of a path, `socket host:port/menu/main`. */
 export const flowId = Type.String({ pattern: identifierPattern, examples: ['main'] })

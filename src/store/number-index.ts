@@ -22,7 +22,7 @@ export interface PlanRow {
   readonly step: string
 }
 
-export interface DidOwner {
+interface DidOwner {
   readonly tenantId: string
   readonly extension: string | undefined
 }

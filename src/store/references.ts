@@ -12,7 +12,7 @@ export type Referrer =
 const kindWords = { menu: 'the menu', hours: 'the hours', extension: 'the extension' } as const
 
 /** For an error. */
-export function referrerWords(referrer: Referrer): string {
+function referrerWords(referrer: Referrer): string {
   return referrer.kind === 'plan'
     ? `the number plan's entry for ${referrer.numbers}`
     : `${kindWords[referrer.kind]} ${quoted(referrer.id)}`

@@ -15,7 +15,7 @@ export interface RetentionOptions {
 }
 
 /** What one sweep has removed. */
-export interface Removed {
+interface Removed {
   files: number
   folders: number
 }

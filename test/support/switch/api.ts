@@ -8,7 +8,7 @@ import { scheduledTime } from './scheduler.js'
 import type { SimulatedSwitch } from './switch.js'
 import { templates } from './templates.js'
 
-interface ApiContext {
+export interface ApiContext {
   readonly sw: SimulatedSwitch
   /** Of the call whose socket asks; of one that is no call's, the switch's own. */
   readonly clock: CallClock

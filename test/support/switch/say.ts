@@ -1,5 +1,5 @@
-/** The only language that this switch has a module for. */
-const languages = new Set(['en'])
+import type { ApiContext } from './api.js'
+
 const usage = '<module_name>[.<ext>] <lang>[.<ext>] <say_type> <say_method> [<say_gender>] <text>'
 const groups = [
   [1_000_000, 'million'],
@@ -10,10 +10,13 @@ const groups = [
  * The API command `say_string`, of mod_commands and mod_say_en: `en.wav en number pronounced 1234`. No recording has it:
  * it is held to their source.
  */
-export function sayString(_: unknown, [module = '', , type, method, text = '']: readonly string[]): string {
+export function sayString(
+  { sw }: ApiContext,
+  [module = '', , type, method, text = '']: readonly string[],
+): string {
   const [name = '', ending = 'wav'] = module.split('.')
   const isSaid = type === 'number' && method === 'pronounced' && /^\d{1,9}$/.test(text)
-  if (!languages.has(name) || !isSaid) return `-ERR Usage: ${usage}\n`
+  if (!sw.languages.has(name) || !isSaid) return `-ERR Usage: ${usage}\n`
   const files = wordsOf(Number(text)).map((word) => `digits/${word}.${ending}`)
   return `file_string://${files.join('!')}`
 }

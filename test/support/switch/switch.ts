@@ -63,6 +63,8 @@ export class SimulatedSwitch {
   /** Sockets that hear of other calls too: subscribed, and without `myevents`. */
   readonly openSockets = new Set<EventSocket>()
   readonly ports = new Set<InboundPort>()
+  /** In which it can say numbers: there is a module for each. */
+  readonly languages = new Set(['en'])
   readonly jsonCdr: JsonCdr | undefined
   /** Who waits for an agent, on all calls. */
   readonly queues: Queues
