@@ -19,32 +19,30 @@ export interface PublishingOptions {
 /** How long a stop waits for RabbitMQ to take what is in the journal, in ms. */
 const drainMs = 5_000
 
-/** What of calls is told to the outside: RabbitMQ, statistics in Redis, and who listens here. */
+/** What of calls is told to the outside: RabbitMQ, and statistics in Redis. */
 export class Publishing {
   readonly events: CallEvents
   readonly dialplanEvents: DialplanEvents
+  readonly #events: Journal['events']
   readonly #stats: CallStats
   readonly #publisher: RabbitPublisher | undefined
 
   constructor({ config, journal, redis, catalog, log }: PublishingOptions) {
     const { amqpUrl: url } = config
+    this.#events = journal.events
     const timeZoneOf = (tenant: string): string | undefined => catalog.tenant(tenant)?.timeZone
     this.#stats = new CallStats({ redis, log })
-    this.events = new CallEvents({
-      journal,
-      log,
-      isPublished: url !== undefined,
-      stats: this.#stats,
-      timeZoneOf,
-    })
+    const isPublished = url !== undefined
+    this.events = new CallEvents({ journal, isPublished, stats: this.#stats, timeZoneOf })
     this.dialplanEvents = new DialplanEvents({ events: this.events, redis, log, timeZoneOf })
     this.#publisher =
       url === undefined ? undefined : new RabbitPublisher({ url, events: journal.events, log })
   }
 
-  /** How RabbitMQ is; undefined: there is none. */
-  get state(): RabbitState | undefined {
-    return this.#publisher?.state
+  /** How RabbitMQ is, and how many events were lost since the start while it was away; undefined: there is none. */
+  get state(): (RabbitState & { readonly lost: number }) | undefined {
+    const state = this.#publisher?.state
+    return state && { ...state, lost: this.#events.dropped }
   }
 
   /** What RabbitMQ does not take soon waits in the journal, which must be open until then. */

@@ -21,7 +21,7 @@ const needs = { skip: withoutRabbit }
 async function testNode(t: Pick<Test, 'teardown'>, { url = amqpUrl, log = silent, window = 1_000 } = {}) {
   const journal = await Journal.open({ dir: await temporaryFolder(t), log: silent, reserveBytes: 2 ** 20 })
   t.teardown(() => journal.close())
-  const events = new CallEvents({ journal, log: silent, isPublished: true, timeZoneOf: () => 'UTC' })
+  const events = new CallEvents({ journal, isPublished: true, timeZoneOf: () => 'UTC' })
   const start = () => {
     const publisher = new RabbitPublisher({ url, events: journal.events, log, window })
     t.teardown(() => publisher.close())

@@ -1,5 +1,3 @@
-import type { BaseLogger } from 'pino'
-
 import type { Journal } from '../journal/journal.js'
 import type { CallRecord } from '../store/call-record.js'
 import { hangupEvent, type CallDetails, type CallEvent } from './call-event.js'
@@ -8,7 +6,6 @@ import type { CallStats } from './stats.js'
 
 export interface CallEventsOptions {
   readonly journal: Pick<Journal, 'append' | 'events'>
-  readonly log: BaseLogger
   /** Whether anybody publishes what the journal keeps (AMQP_URL): otherwise nothing is written there. */
   readonly isPublished: boolean
   readonly stats?: Pick<CallStats, 'add'>
@@ -16,10 +13,9 @@ export interface CallEventsOptions {
   readonly timeZoneOf: (tenant: string) => string | undefined
 }
 
-/** Whatever happens to calls, for those outside who want to know: RabbitMQ, by way of the journal, and listeners here. */
+/** Whatever happens to calls, for those outside who want to know: RabbitMQ, by way of the journal, and statistics. */
 export class CallEvents {
   readonly #options: CallEventsOptions
-  readonly #listeners = new Set<(event: CallEvent) => void>()
 
   constructor(options: CallEventsOptions) {
     this.#options = options
@@ -27,7 +23,7 @@ export class CallEvents {
 
   /** Whether anybody wants to know more of a change than that it was. */
   get isHeard(): boolean {
-    return this.#options.isPublished || this.#listeners.size > 0
+    return this.#options.isPublished
   }
 
   /** For the statistics alone. */
@@ -38,9 +34,9 @@ export class CallEvents {
   /** Nobody waits for it. @param event undefined: there is nothing to tell */
   publish(event: CallEvent | undefined): void {
     if (event === undefined) return
-    const { journal, isPublished } = this.#options
+    const { journal, isPublished, stats } = this.#options
     if (isPublished) journal.events.add(encodeEvent(event))
-    this.#tell(event)
+    stats?.add(event)
   }
 
   /**
@@ -49,31 +45,15 @@ export class CallEvents {
    * @throws JournalError as `Journal.append`; nothing is told then
    */
   async append(record: CallRecord, details?: CallDetails): Promise<void> {
-    const { journal, isPublished, timeZoneOf } = this.#options
+    const { journal, isPublished, timeZoneOf, stats } = this.#options
     const { tenant, callUuid } = record
-    if (tenant === null || !this.isHeard) {
+    if (tenant === null || !isPublished) {
       await journal.append(record)
       if (tenant !== null) this.count(tenant, 'hangup', callUuid)
       return
     }
     const event = hangupEvent(record, timeZoneOf(tenant) ?? 'UTC', details)
-    await journal.append(record, event !== undefined && isPublished ? [encodeEvent(event)] : [])
-    if (event !== undefined) this.#tell(event)
-  }
-
-  /** @param listener is called with each event of this node, at once; it must not throw. @returns what ends that */
-  subscribe(listener: (event: CallEvent) => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
-  }
-
-  #tell(event: CallEvent): void {
-    this.#options.stats?.add(event)
-    for (const listener of this.#listeners)
-      try {
-        listener(event)
-      } catch (error) {
-        this.#options.log.error({ err: error, id: event.id }, 'a listener failed at an event')
-      }
+    await journal.append(record, event !== undefined ? [encodeEvent(event)] : [])
+    if (event !== undefined) stats?.add(event)
   }
 }
