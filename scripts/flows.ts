@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises'
-import { FlowError } from '../src/routes/check.js'
 import { saveFlows } from '../src/routes/flow-file.js'
 import { ownRoutes } from '../src/routes/own.js'
 import { Routes } from '../src/routes/registry.js'
@@ -19,7 +18,7 @@ const notTried = 2
 async function main([tenant, file]: readonly string[]): Promise<void> {
   if (tenant === undefined || file === undefined)
     throw new Error('whose flows, and from where? npm run flows -- TENANT FILE.json')
-  const document = JSON.parse(await readFile(file, 'utf8')) as unknown
+  const document = parsed(await readFile(file, 'utf8'))
   const config = configOfSettings()
   const routes = new Routes({ own: config.routesDir === undefined ? [] : await ownRoutes(config.routesDir) })
   const undo: (() => Promise<unknown>)[] = []
@@ -34,12 +33,19 @@ async function main([tenant, file]: readonly string[]): Promise<void> {
   }
 }
 
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new ChangeRefused('invalid', `the file is no JSON: ${String(error)}`)
+  }
+}
+
 try {
   await main(process.argv.slice(2))
 } catch (error) {
-  const isRefused = error instanceof FlowError || error instanceof ChangeRefused
   process.stderr.write(
     `flows: ${String(error instanceof Error ? error.message : error).replace(/\s+/g, ' ')}\n`,
   )
-  process.exitCode = isRefused ? isWrong : notTried
+  process.exitCode = error instanceof ChangeRefused ? isWrong : notTried
 }

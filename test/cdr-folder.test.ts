@@ -1,14 +1,12 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { CdrFolder } from '../src/switch/cdr-folder.js'
 import { unserved } from './support/cdr-documents.js'
 import { testLinger } from './support/linger.js'
 import { logLines } from './support/log-lines.js'
+import { runScript } from './support/script.js'
 import { temporaryFolder } from './support/services.js'
 
 /** What mod_json_cdr saved because no node took it. */
@@ -95,21 +93,6 @@ t.test('a folder that is not there yet is looked for', async (t) => {
   t.notOk(kept.some((each) => each !== uuid))
 })
 
-/** `npm run import-cdrs`, as npm runs it. */
-async function importCdrs(
-  words: readonly string[],
-  env: Readonly<Record<string, string>>,
-): Promise<{ code: number; out: string; err: string }> {
-  const script = fileURLToPath(new URL('../scripts/import-cdrs.js', import.meta.url))
-  const child = spawn(process.execPath, [script, ...words], { env: { PATH: process.env.PATH, ...env } })
-  let out = ''
-  let err = ''
-  child.stdout.on('data', (text: Buffer) => (out += text.toString()))
-  child.stderr.on('data', (text: Buffer) => (err += text.toString()))
-  const [code] = (await once(child, 'close')) as [number]
-  return { code, out, err }
-}
-
 t.test('import-cdrs posts a folder of them, as often as one likes', async (t) => {
   const dir = await temporaryFolder(t)
   const linger = await testLinger(t, settings)
@@ -117,17 +100,19 @@ t.test('import-cdrs posts a folder of them, as often as one likes', async (t) =>
   const saved = Array.from({ length: 20 }, unserved)
   for (const { uuid, text } of saved) await writeFile(join(dir, `${uuid}.cdr.json`), `${text}\n`)
   for (let i = 0; i < 2; i++)
-    t.match(await importCdrs([dir], env), {
+    t.match(await runScript('import-cdrs', [dir], env), {
       code: 0,
       err: '',
       out: /^imported: 20 of 20 taken, 0 refused, 0 failed/,
     })
   t.equal((await linger.cdrs(20)).length, 20)
-  t.match(await importCdrs([dir, '--url', `http://${linger.server.httpAddress}`], settings), { code: 0 })
+  t.match(await runScript('import-cdrs', [dir, '--url', `http://${linger.server.httpAddress}`], settings), {
+    code: 0,
+  })
   await writeFile(join(dir, 'bad.json'), '{}')
-  const mixed = await importCdrs([dir], env)
+  const mixed = await runScript('import-cdrs', [dir], env)
   t.match(mixed, { code: 1, err: /^bad\.json: 400: This is no document/, out: /20 of 21 taken, 1 refused/ })
-  t.match(await importCdrs([dir], { ...env, SWITCH_AUTH: 'fs:another-horse' }), {
+  t.match(await runScript('import-cdrs', [dir], { ...env, SWITCH_AUTH: 'fs:another-horse' }), {
     code: 1,
     out: '',
     err: /^import-cdrs: 401: [^\n]+\n$/,
@@ -136,11 +121,11 @@ t.test('import-cdrs posts a folder of them, as often as one likes', async (t) =>
 })
 
 t.test('import-cdrs says in one line what is wrong with how it was called', async (t) => {
-  t.match(await importCdrs([], {}), { code: 2, err: /^usage: / })
-  t.match(await importCdrs(['--what'], {}), { code: 2, err: /^usage: / })
+  t.match(await runScript('import-cdrs', [], {}), { code: 2, err: /^usage: / })
+  t.match(await runScript('import-cdrs', ['--what'], {}), { code: 2, err: /^usage: / })
   const folder = join(await temporaryFolder(t), 'nothing')
-  t.match(await importCdrs([folder], {}), { code: 1, err: /^import-cdrs: ENOENT[^\n]+\n$/ })
-  t.match(await importCdrs([folder], { HTTP_LISTEN: 'x' }), {
+  t.match(await runScript('import-cdrs', [folder], {}), { code: 1, err: /^import-cdrs: ENOENT[^\n]+\n$/ })
+  t.match(await runScript('import-cdrs', [folder], { HTTP_LISTEN: 'x' }), {
     code: 1,
     err: /^import-cdrs: HTTP_LISTEN[^\n]+\n$/,
   })

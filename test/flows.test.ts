@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as nextLook } from 'node:timers/promises'
 
 import { pino } from 'pino'
@@ -21,9 +23,10 @@ import {
 } from '../src/store/flows.js'
 import { addPlanEntry, changePlanEntry, deletePlanEntry } from '../src/store/number-plan.js'
 import { referrersOf } from '../src/store/references.js'
-import { testDatabase } from './support/services.js'
+import { runScript } from './support/script.js'
+import { temporaryFolder, testDatabase } from './support/services.js'
 
-const { pool } = await testDatabase(t)
+const { pool, url } = await testDatabase(t)
 const log = pino({ level: 'silent' })
 await pool.query(`
   INSERT INTO tenants (id, name, country, currency) VALUES ('a', 'A', 'VN', 'VND'), ('b', 'B', 'VN', 'VND');
@@ -381,3 +384,24 @@ t.test('a tenant goes with all that leads from here to there', async (t) => {
   t.equal(catalog.plan('c', 'internal', '2', '2'), undefined)
   t.equal((await pool.query(`SELECT FROM flow_versions WHERE tenant_id = 'c'`)).rowCount, 0)
 })
+
+t.test(
+  'npm run flows saves a file, or says what is wrong with it, or that it could not be tried',
+  async (t) => {
+    const dir = await temporaryFolder(t)
+    const file = join(dir, 'flows.json')
+    const menus = { main: { name: 'Main', prompt: ['ivr/welcome.wav'], choices: { '1': { repeat: true } } } }
+    const saved = async (text: string, DATABASE_URL = url) => {
+      await writeFile(file, text)
+      return runScript('flows', ['a', file], { DATABASE_URL })
+    }
+    t.match(await saved(JSON.stringify({ menus })), { code: 0, err: '', out: /^saved for a: 1 menus/ })
+    t.match(await saved('{'), { code: 1, out: '', err: /^flows: the file is no JSON: / })
+    t.match(await saved('{"menus":{"main":{}}}'), { code: 1, err: /^flows: menus\.main: / })
+    const nowhere = { menus: { main: { ...menus.main, otherwise: { route: 'nowhere' } } } }
+    t.match(await saved(JSON.stringify(nowhere)), { code: 1, err: /^flows: otherwise: unknown route/ })
+    t.match(await saved('{}', 'postgres://nobody@127.0.0.1:1/none'), { code: 2, err: /^flows: [^\n]+\n$/ })
+    t.match(await runScript('flows', ['a', join(dir, 'missing.json')]), { code: 2, err: /ENOENT/ })
+    await clear()
+  },
+)

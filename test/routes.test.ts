@@ -2,7 +2,8 @@ import { Type } from 'typebox'
 import t from 'tap'
 import { contextPattern, extensionPattern } from '../src/channel/hand-over.js'
 import { queuePattern } from '../src/channel/queue.js'
-import { checkMenu, checkStep, FlowError } from '../src/routes/check.js'
+import { checkMenu, checkStep } from '../src/routes/check.js'
+import { ChangeRefused } from '../src/store/refusal.js'
 import { NoRoute, Routes } from '../src/routes/registry.js'
 import type { Route } from '../src/routes/route.js'
 
@@ -73,10 +74,13 @@ t.test('a step is checked through: its route, its arguments, the steps in them, 
       { route: 'play', arguments: { sounds: ['a.wav'], then: { route: 'menu' } } },
       /^step: the arguments of the route menu/,
     ],
-    [{ route: 'transfer', arguments: { destination: 'app:hangup inline' } }, /not right: destination/],
+    [
+      { route: 'transfer', arguments: { destination: 'app:hangup inline' } },
+      /^step: .* not right: destination: /,
+    ],
   ]
   for (const [step, why] of refused)
-    t.throws(() => checkStep(routes, step, 'step'), { name: 'FlowError', field: 'step', message: why })
+    t.throws(() => checkStep(routes, step, 'step'), { name: 'ChangeRefused', code: 'invalid', message: why })
   t.end()
 })
 
@@ -133,7 +137,7 @@ t.test('a menu is checked through, and the message says where it is wrong', (t) 
     { kind: 'menu', id: 'sales' },
     { kind: 'extension', id: '1001' },
   ])
-  const field = (error: unknown) => (error instanceof FlowError ? error.field : String(error))
+  const field = (error: unknown) => (error instanceof ChangeRefused ? error.message.split(': ')[0] : error)
   const wrong = (change: object) => {
     try {
       checkMenu(routes, { ...menu, ...change })

@@ -1,18 +1,8 @@
 import { prompt } from '../channel/prompt.js'
 import { UnsafeArgument } from '../esl/errors.js'
 import type { Menu, Reference, Step } from '../store/flow.js'
+import { ChangeRefused } from '../store/refusal.js'
 import { NoRoute, type Routes } from './registry.js'
-
-/** What is wrong with a flow that is to be saved: where, and what is allowed. */
-export class FlowError extends Error {
-  override readonly name = 'FlowError'
-  readonly field: string
-
-  constructor(field: string, message: string) {
-    super(`${field}: ${message}`)
-    this.field = field
-  }
-}
 
 /** A step leads through so many others at most, one in another's arguments. */
 const deepest = 10
@@ -21,10 +11,10 @@ const deepest = 10
  * Checks that a step's route exists, agrees to its arguments, and can play their sounds.
  * @param field where it stands, for the message
  * @returns what it refers to, and the steps in its arguments do
- * @throws FlowError
+ * @throws ChangeRefused `invalid`
  */
 export function checkStep(routes: Routes, step: Step, field: string, depth = 0): Reference[] {
-  if (depth > deepest) throw new FlowError(field, `steps are nested more than ${deepest} deep`)
+  if (depth > deepest) throw refused(field, `steps are nested more than ${deepest} deep`)
   try {
     const { route, args } = routes.lead(step)
     checkSounds(route.sounds?.(args) ?? [], field)
@@ -34,14 +24,14 @@ export function checkStep(routes: Routes, step: Step, field: string, depth = 0):
       ...further.flatMap((each) => checkStep(routes, each, field, depth + 1)),
     ]
   } catch (error) {
-    if (error instanceof NoRoute) throw new FlowError(field, error.message)
+    if (error instanceof NoRoute) throw refused(field, error.message)
     throw error
   }
 }
 
 /**
  * The same of all that a menu leads to and plays.
- * @throws FlowError
+ * @throws ChangeRefused `invalid`
  */
 export function checkMenu(routes: Routes, menu: Omit<Menu, 'version'>): Reference[] {
   checkSounds(menu.prompt, 'prompt')
@@ -61,8 +51,12 @@ function checkSounds(sounds: readonly string[], field: string): void {
     try {
       prompt(sound)
     } catch (error) {
-      if (error instanceof UnsafeArgument) throw new FlowError(field, error.message)
+      if (error instanceof UnsafeArgument) throw refused(field, error.message)
       throw error
     }
   }
+}
+
+function refused(field: string, message: string): ChangeRefused {
+  return new ChangeRefused('invalid', `${field}: ${message}`)
 }

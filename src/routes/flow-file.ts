@@ -1,17 +1,19 @@
 import { Type, type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
+import { firstFault } from '../common/first-fault.js'
 import { addPlanEntry, changePlanEntry, findPlanEntry } from '../store/number-plan.js'
 import { completeMenu, flowId, hoursSchema, menuSchema, planEntrySchema } from '../store/flow-schemas.js'
 import { saveHours, saveMenu } from '../store/flows.js'
+import { ChangeRefused } from '../store/refusal.js'
 import { setReferences } from '../store/references.js'
 import { within, type Db } from '../store/within.js'
-import { checkMenu, checkStep, FlowError } from './check.js'
+import { checkMenu, checkStep } from './check.js'
 import type { Routes } from './registry.js'
 
 const named = <T extends Parameters<typeof Type.Record>[1]>(schema: T) => Type.Record(flowId, schema)
 
 /** A tenant's call flows in one document: menus and hours by their ids, and entries of the number plan. */
-export const flowFile = Type.Object(
+const flowFile = Type.Object(
   {
     menus: Type.Optional(named(menuSchema)),
     hours: Type.Optional(named(hoursSchema)),
@@ -31,7 +33,7 @@ export interface SavedFlows {
  * Saves all of a document or nothing of it: new menus, hours and entries, and those in the place of which they come.
  * What else the tenant has stays as it is.
  *
- * @throws FlowError, ChangeRefused: where it is wrong, in words
+ * @throws ChangeRefused: where it is wrong, in words
  */
 export async function saveFlows(
   db: Db,
@@ -59,9 +61,5 @@ export async function saveFlows(
 
 function checked(document: unknown): Static<typeof flowFile> {
   if (validator.Check(document)) return document
-  const [error] = validator.Errors(document)
-  throw new FlowError(
-    error?.instancePath.slice(1).replaceAll('/', '.') || 'the document',
-    error?.message ?? '',
-  )
+  throw new ChangeRefused('invalid', firstFault(validator, document))
 }

@@ -1,5 +1,6 @@
 import { Compile, type Validator } from 'typebox/compile'
 import { Type, type TSchema } from 'typebox'
+import { firstFault } from '../common/first-fault.js'
 import type { Step } from '../store/flow.js'
 import type { Arguments } from './call.js'
 import { checkphone } from './checkphone.js'
@@ -68,13 +69,8 @@ export class Routes {
   /** @throws NoRoute */
   lead({ route: name, arguments: args = {} }: Step): Leading {
     const { route, validator } = this.#named(name)
-    if (!validator.Check(args)) {
-      const [error] = validator.Errors(args)
-      const where = error?.instancePath.slice(1).replaceAll('/', '.') ?? ''
-      throw new NoRoute(
-        `the arguments of the route ${name} are not right: ${where === '' ? '' : `${where} `}${error?.message ?? ''}`.trim(),
-      )
-    }
+    if (!validator.Check(args))
+      throw new NoRoute(`the arguments of the route ${name} are not right: ${firstFault(validator, args)}`)
     return { route, args }
   }
 

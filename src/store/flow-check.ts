@@ -1,4 +1,5 @@
-import { Compile } from 'typebox/compile'
+import { Compile, type Validator } from 'typebox/compile'
+import { firstFault } from '../common/first-fault.js'
 import { isTimeZone } from '../common/local-time.js'
 import type { Hours, PlanEntry } from './flow.js'
 import { hoursSchema, menuSchema, planEntrySchema } from './flow-schemas.js'
@@ -8,16 +9,8 @@ const menuValidator = Compile(menuSchema)
 const hoursValidator = Compile(hoursSchema)
 const planEntryValidator = Compile(planEntrySchema)
 
-interface Validator {
-  Check(value: unknown): boolean
-  Errors(value: unknown): { readonly instancePath: string; readonly message: string }[]
-}
-
 function check(validator: Validator, value: unknown): void {
-  if (validator.Check(value)) return
-  const [first] = validator.Errors(value)
-  const field = first?.instancePath.slice(1).replaceAll('/', '.') ?? ''
-  throw new ChangeRefused('invalid', [field, first?.message ?? 'is not valid'].filter(Boolean).join(': '))
+  if (!validator.Check(value)) throw new ChangeRefused('invalid', firstFault(validator, value))
 }
 
 /** @param definition without id and version; @throws ChangeRefused `invalid` */
