@@ -1,11 +1,9 @@
 import type pg from 'pg'
 
-import { pages, pageSize, readChanged } from './changes.js'
-import { inTransaction } from './database.js'
-import { readVersion, type Part } from './follower.js'
+import { pages, pageSize, readAnew } from './changes.js'
+import type { Part } from './follower.js'
 import { NumberIndex, type DidRow, type PlanRow } from './number-index.js'
 
-const oneMoment = 'ISOLATION LEVEL REPEATABLE READ READ ONLY'
 const didColumns = 'number, tenant_id, extension'
 const planColumns = 'id, tenant_id, direction, kind, number, number_to, entered, step::text AS step'
 
@@ -28,25 +26,17 @@ export class CalledNumbers implements Part {
   }
 
   async refresh(): Promise<void> {
-    await inTransaction(
-      this.#pool,
-      async (client) => {
-        const version = await readVersion(client, this.name)
-        const changed =
-          this.#version === undefined
-            ? undefined
-            : await readChanged(client, this.name, this.#version, version)
-        if (changed === undefined) this.now = await readWhole(client)
-        else {
-          const keysOf = (table: string) =>
-            changed.filter(({ source }) => source === table).map(({ key }) => key)
-          await readDids(client, keysOf('numbers'), this.now)
-          await readPlanned(client, keysOf('number_plan'), this.now)
-        }
-        this.#version = version
+    this.#version = await readAnew(this.#pool, this.name, this.#version, {
+      whole: async (client) => {
+        this.now = await readWhole(client)
       },
-      oneMoment,
-    )
+      some: async (client, changed) => {
+        const keysOf = (table: string) =>
+          changed.filter(({ source }) => source === table).map(({ key }) => key)
+        await readDids(client, keysOf('numbers'), this.now)
+        await readPlanned(client, keysOf('number_plan'), this.now)
+      },
+    })
   }
 }
 

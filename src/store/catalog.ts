@@ -4,7 +4,7 @@ import type { BaseLogger } from 'pino'
 import type { Rate } from '../billing/rating.js'
 import type { Direction } from '../numbering/direction.js'
 import { CalledNumbers } from './called-numbers.js'
-import { inTransaction } from './database.js'
+import { inTransaction, oneMoment } from './database.js'
 import { Directory } from './directory.js'
 import type { Extension, ExtensionOwner, Gateway, Owner, Tenant } from './directory.js'
 import { noRows, readDirectory } from './directory-rows.js'
@@ -238,7 +238,7 @@ class DirectoryPart implements Part {
         rows: await readDirectory(client),
       }),
       // All of it as it was at one moment.
-      'ISOLATION LEVEL REPEATABLE READ READ ONLY',
+      oneMoment,
     )
     const directory = new Directory(rows)
     const deckIds = directory.deckIds()

@@ -3,8 +3,8 @@ import type pg from 'pg'
 import { formatMoney, parseMoney } from '../billing/money.js'
 import type { Rounding } from '../billing/rating.js'
 import type { RateTerms } from './call-record.js'
+import { anyText, pageOf, readCursor, type Page } from './cursor.js'
 import { hasNul } from './database.js'
-import { CursorError } from './errors.js'
 
 /**
  * A CDR as the HTTP API shows it: moments RFC 3339, UTC, with ms; durations ms; money decimal strings.
@@ -93,12 +93,6 @@ export interface CdrQuery {
   readonly tenant?: string
 }
 
-export interface CdrPage {
-  readonly items: CdrView[]
-  /** Where the next page begins; null: this was the last one. */
-  readonly next: string | null
-}
-
 const rfc3339 = (column: string) =>
   `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS ${column}`
 /** bigint comes as a string, because it may exceed a JS number; ms of a call do not. */
@@ -115,8 +109,8 @@ const chargeOutputs = `leg_uuid, gateway, number, prefix, prefix_entered, descri
   terms, ${['answered_at', 'ended_at'].map(rfc3339).join(', ')},
   ${['billed_ms', 'charged_ms'].map(asNumber).join(', ')}, cost, carrier_cost`
 
-/** The place of a CDR in the list: its µs and its call_uuid. */
-type Place = readonly [startedAtUs: string, callUuid: string]
+/** µs since 1970. */
+const moment = /^-?[0-9]{1,16}$/
 
 /**
  * CDRs, the latest first (by their start, then by call_uuid). Pages by keyset: what is committed meanwhile neither
@@ -124,7 +118,7 @@ type Place = readonly [startedAtUs: string, callUuid: string]
  *
  * @throws CursorError
  */
-export async function listCdrs(pool: pg.Pool, query: CdrQuery): Promise<CdrPage> {
+export async function listCdrs(pool: pg.Pool, query: CdrQuery): Promise<Page<CdrView>> {
   if (hasNul(query.callUuid) || hasNul(query.tenant)) return { items: [], next: null }
   const conditions: string[] = []
   const parameters: unknown[] = []
@@ -132,7 +126,7 @@ export async function listCdrs(pool: pg.Pool, query: CdrQuery): Promise<CdrPage>
   if (query.callUuid !== undefined) conditions.push(`call_uuid = ${parameter(query.callUuid)}`)
   if (query.tenant !== undefined) conditions.push(`tenant_id = ${parameter(query.tenant)}`)
   if (query.cursor !== undefined) {
-    const [startedAtUs, callUuid] = readCursor(query.cursor)
+    const [startedAtUs, callUuid] = readCursor(query.cursor, [moment, anyText])
     const startedAt = `to_timestamp(${parameter(startedAtUs)}::float8 / 1e6)`
     conditions.push(`(cdrs.started_at, call_uuid) < (${startedAt}, ${parameter(callUuid)})`)
   }
@@ -143,23 +137,25 @@ export async function listCdrs(pool: pg.Pool, query: CdrQuery): Promise<CdrPage>
     ORDER BY cdrs.started_at DESC, call_uuid DESC LIMIT ${parameter(query.limit + 1)}`,
     parameters,
   )
-  const page = rows.slice(0, query.limit)
   const charges = await chargesOf(
     pool,
-    page.map((row) => row.call_uuid),
+    rows.slice(0, query.limit).map((row) => row.call_uuid),
   )
-  const items: CdrView[] = []
-  let next: string | null = null
-  for (const { started_us: startedAtUs, ...row } of page) {
-    items.push({
+  const placed = rows.map(({ started_us: startedAtUs, ...row }) => ({
+    row,
+    place: [startedAtUs, row.call_uuid],
+  }))
+  return pageOf(
+    placed,
+    query.limit,
+    ({ row }) => ({
       ...row,
       cost: decimal(row.cost),
       carrier_cost: row.carrier_cost === null ? null : decimal(row.carrier_cost),
       charges: charges.get(row.call_uuid) ?? [],
-    })
-    if (rows.length > page.length) next = makeCursor([startedAtUs, row.call_uuid])
-  }
-  return { items, next }
+    }),
+    ({ place }) => place,
+  )
 }
 
 async function chargesOf(pool: pg.Pool, callUuids: readonly string[]): Promise<Map<string, ChargeView[]>> {
@@ -199,22 +195,4 @@ function termsView(terms: RateTerms): TermsView {
 /** PostgreSQL writes all six decimals. */
 function decimal(numeric: string): string {
   return formatMoney(parseMoney(numeric))
-}
-
-function makeCursor(place: Place): string {
-  return Buffer.from(JSON.stringify(place)).toString('base64url')
-}
-
-function readCursor(cursor: string): Place {
-  try {
-    const place: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
-    if (Array.isArray(place) && place.length === 2) {
-      const [startedAtUs, callUuid] = place as unknown[]
-      if (typeof startedAtUs === 'string' && typeof callUuid === 'string')
-        if (/^-?[0-9]{1,16}$/.test(startedAtUs) && !hasNul(callUuid)) return [startedAtUs, callUuid]
-    }
-  } catch {
-    // Falls through: it is no JSON.
-  }
-  throw new CursorError('the cursor is not one that this list gave')
 }

@@ -1,6 +1,7 @@
 import type pg from 'pg'
 
-import type { Part } from './follower.js'
+import { inTransaction, oneMoment } from './database.js'
+import { readVersion, type Part } from './follower.js'
 
 /** A row that was added, changed or taken away, by its table and what names it there. */
 export interface Changed {
@@ -19,7 +20,7 @@ const mostChanges = 4_000
  * @param now version that `client`'s transaction sees
  * @returns undefined when that is not known, or is too much: everything is to be read
  */
-export async function readChanged(
+async function readChanged(
   client: pg.ClientBase,
   part: Part['name'],
   since: string,
@@ -39,6 +40,38 @@ export async function readChanged(
     changed.push({ source, tenantId, key })
   }
   return changed
+}
+
+/** How a part is read anew. */
+export interface Reading {
+  /** All of it. */
+  readonly whole: (client: pg.ClientBase) => Promise<void>
+  /** What is not as it was. */
+  readonly some: (client: pg.ClientBase, changed: readonly Changed[]) => Promise<void>
+}
+
+/**
+ * Reads what of a part has changed, as it was at one moment.
+ *
+ * @param since version that was read last; undefined: none was
+ * @returns the version that is read now
+ */
+export function readAnew(
+  pool: pg.Pool,
+  part: Part['name'],
+  since: string | undefined,
+  { whole, some }: Reading,
+): Promise<string> {
+  return inTransaction(
+    pool,
+    async (client) => {
+      const version = await readVersion(client, part)
+      const changed = since === undefined ? undefined : await readChanged(client, part, since, version)
+      await (changed === undefined ? whole(client) : some(client, changed))
+      return version
+    },
+    oneMoment,
+  )
 }
 
 /** So many rows are read, and taken in, at a time: no call waits for longer than that. */

@@ -1,16 +1,26 @@
 import { CursorError } from './errors.js'
 
+/** Any text that PostgreSQL can hold. */
+export const anyText = /^[^\0]*$/
+/** An id that counts up. */
+export const countedId = /^[1-9][0-9]{0,17}$/
+
 /** The place of a page's last item: what it is ordered by. */
-export function makeCursor(place: readonly string[]): string {
+function makeCursor(place: readonly string[]): string {
   return Buffer.from(JSON.stringify(place)).toString('base64url')
 }
 
-/** @param length of the place; @throws CursorError */
-export function readCursor(cursor: string, length: number): string[] {
+/** @param parts what each part of the place looks like; @throws CursorError */
+export function readCursor<const Parts extends readonly RegExp[]>(
+  cursor: string,
+  parts: Parts,
+): { [part in keyof Parts]: string } {
   try {
     const place: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
-    const isText = (part: unknown): part is string => typeof part === 'string' && !part.includes('\0')
-    if (Array.isArray(place) && place.length === length && place.every(isText)) return place
+    const isPart = (part: unknown, i: number): boolean =>
+      typeof part === 'string' && parts[i]?.test(part) === true
+    if (Array.isArray(place) && place.length === parts.length && place.every(isPart))
+      return place as { [part in keyof Parts]: string }
   } catch {
     // Falls through: it is no JSON.
   }

@@ -92,10 +92,13 @@ function reasonOf(error: unknown): string {
   return reasons[code] ?? text.replace(/\s+/g, ' ')
 }
 
+/** Reads everything as it is at the first look. */
+export const oneMoment = 'ISOLATION LEVEL REPEATABLE READ READ ONLY'
+
 /**
  * Runs `work` in a transaction: committed when it resolves, rolled back when it rejects.
  *
- * @param mode of the transaction, such as `ISOLATION LEVEL REPEATABLE READ READ ONLY`
+ * @param mode of the transaction, such as `oneMoment`
  */
 export async function inTransaction<T>(
   pool: pg.Pool,

@@ -1,6 +1,6 @@
 import type pg from 'pg'
 
-import { pageOf, readCursor, type Page } from './cursor.js'
+import { anyText, pageOf, readCursor, type Page } from './cursor.js'
 import { hasNul } from './database.js'
 import type { Hours, Menu, Reference } from './flow.js'
 import { checkHoursShape, checkMenuShape } from './flow-check.js'
@@ -204,7 +204,7 @@ async function listFlows<T>(
   { limit, cursor }: FlowQuery,
   shown: (row: FlowRow) => T,
 ): Promise<Page<T>> {
-  const [after = ''] = cursor === undefined ? [] : readCursor(cursor, 1)
+  const [after] = cursor === undefined ? [''] : readCursor(cursor, [anyText])
   if (hasNul(tenantId)) return { items: [], next: null }
   const { rows } = await db.query<FlowRow>(
     `SELECT ${flowColumns} FROM flows WHERE tenant_id = $1 AND kind = $2 AND id > $3 ORDER BY id LIMIT $4`,

@@ -3,8 +3,8 @@ import { formatMoney, parseMoney, type Money } from '../billing/money.js'
 import { PrefixTable } from '../billing/prefix-table.js'
 import type { CallerIdHeader, CallerIdRules } from '../numbering/caller-id.js'
 import type { NumberRules } from '../numbering/gateway-number.js'
+import { pageOf, readCursor, type Page } from './cursor.js'
 import { hasNul } from './database.js'
-import { CursorError } from './errors.js'
 
 export interface Gateway {
   readonly id: number
@@ -123,6 +123,8 @@ export interface ListedGateway {
   readonly maxCallsPerSecond?: number
 }
 
+const gatewayId = /^[1-9][0-9]{0,8}$/
+
 export interface GatewayQuery {
   /** Gateways a page. */
   readonly limit: number
@@ -139,15 +141,14 @@ export interface GatewayQuery {
 export async function listGateways(
   pool: pg.Pool,
   { limit, cursor, tenant }: GatewayQuery,
-): Promise<{ readonly items: readonly ListedGateway[]; readonly next: string | null }> {
-  const after = cursor === undefined ? 0 : Number(/^[1-9][0-9]{0,8}$/.exec(cursor)?.[0])
-  if (Number.isNaN(after)) throw new CursorError('the cursor is not one that this list gave')
+): Promise<Page<ListedGateway>> {
+  const [after] = cursor === undefined ? ['0'] : readCursor(cursor, [gatewayId])
   if (hasNul(tenant)) return { items: [], next: null }
   const { rows } = await pool.query<GatewayRow>(
     `SELECT * FROM (${selectGateways}) AS gateways WHERE id > $1 AND ($2::text IS NULL OR tenant_id = $2) ORDER BY id LIMIT $3`,
     [after, tenant ?? null, limit + 1],
   )
-  const items = rows.slice(0, limit).map((row) => ({
+  const shown = (row: GatewayRow): ListedGateway => ({
     id: row.id,
     tenant: row.tenant_id,
     name: row.name,
@@ -157,9 +158,8 @@ export async function listGateways(
     carrierCostPerMinute:
       row.carrier_cost_per_minute === null ? null : formatMoney(parseMoney(row.carrier_cost_per_minute)),
     ...limitsOf(row),
-  }))
-  const last = items.at(-1)
-  return { items, next: last && rows.length > items.length ? String(last.id) : null }
+  })
+  return pageOf(rows, limit, shown, ({ id }) => [String(id)])
 }
 
 function limitsOf(row: GatewayRow): Pick<Gateway, 'maxCalls' | 'maxCallsPerSecond'> {

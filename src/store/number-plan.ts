@@ -3,7 +3,7 @@ import type pg from 'pg'
 import type { Direction } from '../numbering/direction.js'
 import type { Country } from '../numbering/normal-form.js'
 import { plannedNumbers } from '../numbering/number-plan.js'
-import { pageOf, readCursor, type Page } from './cursor.js'
+import { anyText, countedId, pageOf, readCursor, type Page } from './cursor.js'
 import { hasNul } from './database.js'
 import type { PlanEntry, Reference } from './flow.js'
 import { checkPlanEntryShape } from './flow-check.js'
@@ -152,10 +152,8 @@ export async function listPlanEntries(
   const parameter = (value: string | number) => `$${parameters.push(value)}`
   const conditions = [`tenant_id = ${parameter(tenantId)}`]
   if (cursor !== undefined) {
-    const [number = '', id = ''] = readCursor(cursor, 2)
-    conditions.push(
-      `(number, id) > (${parameter(number)}, ${parameter(/^[0-9]{1,18}$/.test(id) ? id : '0')})`,
-    )
+    const [number, id] = readCursor(cursor, [anyText, countedId])
+    conditions.push(`(number, id) > (${parameter(number)}, ${parameter(id)})`)
   }
   if (kind !== undefined) conditions.push(`kind = ${parameter(kind)}`)
   if (direction !== undefined) conditions.push(`direction = ${parameter(direction)}`)

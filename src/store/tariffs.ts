@@ -1,13 +1,12 @@
 import type pg from 'pg'
 
 import type { RateDeck } from '../billing/tariff.js'
-import { inTransaction } from './database.js'
+import { inTransaction, oneMoment } from './database.js'
 import { readVersion, type Part } from './follower.js'
 import { readChanges, readDeck, readPrefixes, type ChangedDecks } from './rates.js'
 
 /** A deck that changed in more places is built anew: each costs a look-up a little time. */
 const mostChanges = 10_000
-const oneMoment = 'ISOLATION LEVEL REPEATABLE READ READ ONLY'
 
 /**
  * The decks of rates that tenants have, in memory. A single new rate is read alone, whatever the size of its deck.

@@ -1,12 +1,9 @@
 import type pg from 'pg'
 
-import { pages, pageSize, readChanged } from './changes.js'
-import { inTransaction } from './database.js'
+import { pages, pageSize, readAnew } from './changes.js'
 import type { Flows, Hours, Menu } from './flow.js'
 import { flowColumns, hoursOf, menuOf, type FlowRow } from './flow-rows.js'
-import { readVersion, type Part } from './follower.js'
-
-const oneMoment = 'ISOLATION LEVEL REPEATABLE READ READ ONLY'
+import type { Part } from './follower.js'
 
 /** A tenant's menus and hours at one moment. Never changed: with each change there is a new one. */
 class TenantFlows implements Flows {
@@ -69,23 +66,15 @@ export class AllFlows implements Part {
   }
 
   async refresh(): Promise<void> {
-    await inTransaction(
-      this.#pool,
-      async (client) => {
-        const version = await readVersion(client, this.name)
-        const changed =
-          this.#version === undefined
-            ? undefined
-            : await readChanged(client, this.name, this.#version, version)
-        if (changed === undefined) this.#byTenant = await readWhole(client)
-        else {
-          const places = changed.map(({ tenantId, key: id }) => ({ tenantId, id }))
-          for (const page of pages(places)) take(this.#byTenant, page, await readPlaces(client, page))
-        }
-        this.#version = version
+    this.#version = await readAnew(this.#pool, this.name, this.#version, {
+      whole: async (client) => {
+        this.#byTenant = await readWhole(client)
       },
-      oneMoment,
-    )
+      some: async (client, changed) => {
+        const places = changed.map(({ tenantId, key: id }) => ({ tenantId, id }))
+        for (const page of pages(places)) take(this.#byTenant, page, await readPlaces(client, page))
+      },
+    })
   }
 }
 

@@ -1,7 +1,7 @@
 import type pg from 'pg'
 
+import { countedId, pageOf, readCursor, type Page } from './cursor.js'
 import { hasNul } from './database.js'
-import { CursorError } from './errors.js'
 import { ledgerLine, type LedgerLine, type LedgerRow } from './ledger.js'
 
 /** What a ledger line may be; `debit` is the cost of a call. */
@@ -23,12 +23,6 @@ export interface TransactionQuery {
   readonly callUuid?: string
 }
 
-export interface TransactionPage {
-  readonly items: Transaction[]
-  /** Where the next page begins; null: this was the last one. */
-  readonly next: string | null
-}
-
 interface TransactionRow extends LedgerRow {
   readonly kind: TransactionKind
   readonly idempotency_key: string | null
@@ -45,10 +39,10 @@ export async function listTransactions(
   pool: pg.Pool,
   tenant: string,
   query: TransactionQuery,
-): Promise<TransactionPage | undefined> {
+): Promise<Page<Transaction> | undefined> {
   const parameters: (string | number)[] = []
   const parameter = (value: string | number) => `$${parameters.push(value)}`
-  const before = query.cursor === undefined ? undefined : readCursor(query.cursor)
+  const [before] = query.cursor === undefined ? [] : readCursor(query.cursor, [countedId])
   if (hasNul(tenant)) return undefined
   const conditions = [`tenant_id = ${parameter(tenant)}`]
   if (before !== undefined) conditions.push(`id < ${parameter(before)}`)
@@ -72,34 +66,15 @@ export async function listTransactions(
     parameters,
   )
   if (rows.length === 0 && !(await isTenant(pool, tenant))) return undefined
-  const items = rows.slice(0, query.limit).map((row) => ({
-    ...ledgerLine(tenant, row),
-    kind: row.kind,
-    idempotencyKey: row.idempotency_key,
-  }))
-  const last = items.at(-1)
-  return { items, next: last && rows.length > items.length ? makeCursor(last.id) : null }
+  return pageOf(
+    rows,
+    query.limit,
+    (row) => ({ ...ledgerLine(tenant, row), kind: row.kind, idempotencyKey: row.idempotency_key }),
+    ({ id }) => [id],
+  )
 }
 
 async function isTenant(pool: pg.Pool, id: string): Promise<boolean> {
   const { rowCount } = await pool.query('SELECT FROM tenants WHERE id = $1', [id])
   return rowCount === 1
-}
-
-/** The id of a page's last line. */
-function makeCursor(id: string): string {
-  return Buffer.from(JSON.stringify([id])).toString('base64url')
-}
-
-function readCursor(cursor: string): string {
-  try {
-    const place: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
-    if (Array.isArray(place) && place.length === 1) {
-      const [id] = place as unknown[]
-      if (typeof id === 'string' && /^[0-9]{1,18}$/.test(id)) return id
-    }
-  } catch {
-    // Falls through: it is no JSON.
-  }
-  throw new CursorError('the cursor is not one that this list gave')
 }
