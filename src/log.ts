@@ -3,6 +3,11 @@ import type { DestinationStream, Logger } from 'pino'
 import { destination, pino } from 'pino'
 import { ConfigError } from './config.js'
 
+/**
+ * What the fields of a line are called: `err` an error, with its stack; `reason` why, in words; `cause` a hangup cause;
+ * `call` and `leg` uuids; `tenant`, `gateway` and `switch` their names; `remoteAddress` who connected.
+ */
+
 export interface LogOptions {
   /** `info`, or another of pino's levels. */
   level: string

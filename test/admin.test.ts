@@ -245,6 +245,18 @@ t.test('a failure of the server is told without its inside, and logged with it',
   })
 })
 
+t.test('it is shown why events wait, and how many were lost', async (t) => {
+  const state = { isUp: true, trouble: undefined as string | undefined, pending: 0, lost: 0 }
+  const telling = await buildAdmin({ ...dependencies, rabbit: () => state })
+  t.teardown(() => telling.close())
+  const shown = async () =>
+    (await telling.inject('/ready')).json<{ checks: { name: string }[] }>().checks.at(-1)
+  t.strictSame(await shown(), { name: 'rabbitmq', ok: true })
+  Object.assign(state, { isUp: false, trouble: 'connection refused', lost: 7 })
+  const detail = 'connection refused; 7 events were lost since the start, for want of space'
+  t.strictSame(await shown(), { name: 'rabbitmq', ok: false, detail })
+})
+
 t.test('with Redis away the lists say so, and the rest goes on', async (t) => {
   const closed = new Promise((resolve) => redis.once('close', resolve))
   await redisLine.cut()

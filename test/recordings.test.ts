@@ -150,7 +150,7 @@ t.test('a tenant has its outbound calls recorded', async (t) => {
       linger.logged.filter(({ msg }) => msg.includes('not recorded')),
       [
         { call: dialled.outcome.uuid, path: pathOf(dialled.outcome.uuid) },
-        { call: answered.outcome.uuid, why: 'the switch refused to record it' },
+        { call: answered.outcome.uuid, reason: 'the switch refused to record it' },
       ],
     )
   })
@@ -251,7 +251,7 @@ t.test('a route that wants it where nothing can be recorded is told so, and goes
   const { cdr, asked } = await play(linger, wish('on'))
   t.match(cdr, { hung_up_by: 'called', recording_path: null })
   t.same(asked, [])
-  t.match(linger.logged, [{ msg: 'the call is not recorded', why: /RECORDINGS_DIR/ }])
+  t.match(linger.logged, [{ msg: 'the call is not recorded', reason: /RECORDINGS_DIR/ }])
 })
 
 /** Two servers of one system; cutting the line is the death of the first. */

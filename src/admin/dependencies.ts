@@ -44,6 +44,8 @@ export interface RabbitStatus {
   readonly trouble: string | undefined
   /** Events that wait. */
   readonly pending: number
+  /** Events that were lost since the start, for want of space. */
+  readonly lost: number
 }
 
 /** What is shown of a link to a FreeSWITCH. */

@@ -117,7 +117,7 @@ async function leave(call: EndedCall, dependencies: SessionDependencies): Promis
   dialler?.leave()
   if (story.isGivenBack) log.info('the call was given back to its dialplan')
   else if (connection.closedBy instanceof Released)
-    log.info({ why: connection.closedBy.message }, 'the call goes on elsewhere')
+    log.info({ reason: connection.closedBy.message }, 'the call goes on elsewhere')
   else log.warn({ isOver }, 'the event socket ended without the final event: the call stays open')
   if (story.identity.tenant !== undefined) limits.forget(story.identity.tenant.id, uuid)
   try {

@@ -91,14 +91,10 @@ export const health: FastifyPluginCallbackTypebox<AdminDependencies> = (app, dep
 /** What it does not take waits in the journal: calls go on. */
 function checkRabbit(status: RabbitStatus | undefined): Check[] {
   if (status === undefined) return []
-  const { isUp, trouble } = status
-  return [
-    {
-      name: 'rabbitmq',
-      ok: isUp && trouble === undefined,
-      ...(trouble !== undefined && { detail: trouble }),
-    },
-  ]
+  const { isUp, trouble, lost } = status
+  const gone = lost === 0 ? undefined : `${lost} events were lost since the start, for want of space`
+  const detail = [trouble, gone].filter((part) => part !== undefined).join('; ')
+  return [{ name: 'rabbitmq', ok: isUp && trouble === undefined, ...(detail !== '' && { detail }) }]
 }
 
 async function check(name: string, asked: Promise<unknown>): Promise<Check> {

@@ -138,7 +138,7 @@ export class GatewayHealth {
       if (wasDown) circuit.failures = circuit.restsUntil = 0
     }
     if (wasDown !== circuit.downUntil.has(switchName))
-      this.#log.warn({ gateway: name, switchName, status }, 'the switch tells of a gateway')
+      this.#log.warn({ gateway: name, switch: switchName, status }, 'the switch tells of a gateway')
   }
 
   state(name: string): GatewayState {

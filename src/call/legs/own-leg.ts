@@ -163,7 +163,10 @@ export class OwnLeg {
       if (this.#isOver) adopted.abandon()
       return
     }
-    log.warn({ why: adopted.message }, 'the call goes on as long as was reserved for it, and is not extended')
+    log.warn(
+      { reason: adopted.message },
+      'the call goes on as long as was reserved for it, and is not extended',
+    )
     if (adopted.reason !== 'away' || this.#isOver) return
     this.#retry = setTimeout(() => {
       this.#adopt(leg).catch((error: unknown) => {

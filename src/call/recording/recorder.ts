@@ -92,8 +92,8 @@ export class Recorder {
   }
 
   /** It is not tried again: a route may dial many times. */
-  #fail(why: string, path?: RecordingPath): void {
+  #fail(reason: string, path?: RecordingPath): void {
     this.#hasFailed = true
-    this.#options.log.warn({ why, ...(path !== undefined && { path }) }, 'the call is not recorded')
+    this.#options.log.warn({ reason, ...(path !== undefined && { path }) }, 'the call is not recorded')
   }
 }

@@ -265,7 +265,7 @@ export class Orphans {
       return
     }
     if (!orphan.isRefused)
-      log.warn({ leg: leg.uuid, why: meter.message }, 'a leg talks without a server, and is not extended')
+      log.warn({ leg: leg.uuid, reason: meter.message }, 'a leg talks without a server, and is not extended')
     orphan.isRefused = true
     // Of the other reasons none ends soon: the janitor's next round asks again.
     if (meter.reason === 'away') this.#lookLater(orphan)
