@@ -83,6 +83,11 @@ for (const [document, transcript] of [
     }
   })
 
+t.test('a channel whose first packet has no date came at no known time, not in 1970', async (t) => {
+  const { arrivedAt } = channelFacts(new Event('CHANNEL_DATA').set('Unique-ID', 'call'))
+  t.equal(arrivedAt, undefined)
+})
+
 t.test('of a call that was transferred the number counts that was dialled first', async (t) => {
   const json = JSON.parse(recordedCdr('answered-caller-leg')) as { callflow: Record<string, unknown>[] }
   const [first] = json.callflow
