@@ -14,7 +14,7 @@ const log = pino({ level: 'silent' })
 async function due(t: Pick<Test, 'teardown'>, calls: readonly string[], window = 100) {
   const journal = await Journal.open({ dir: await temporaryFolder(t), log, reserveBytes: 2 ** 20 })
   t.teardown(() => journal.close())
-  const out = new CallEvents({ journal, log, isPublished: true, timeZoneOf: () => 'UTC' })
+  const out = new CallEvents({ journal, isPublished: true, timeZoneOf: () => 'UTC' })
   const counts = new Map<string, number>()
   for (const uuid of calls) {
     const count = (counts.get(uuid) ?? 0) + 1

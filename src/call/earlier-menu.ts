@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import { inTime } from '../billing/in-time.js'
+import { inTime } from '../common/in-time.js'
 import type { Menu } from '../store/flow.js'
 
 /** PostgreSQL is asked while a caller hears nothing. */
