@@ -42,6 +42,25 @@ t.test('a carrier that refuses its customer is not the far end that rejects a ca
   t.equal(rejected(), 'served')
 })
 
+t.test('a carrier beyond which nobody answered in time is there itself', async (t) => {
+  const timedOut = (sipStatus?: number) =>
+    gatewayOutcome({
+      isConnected: false,
+      cause: 'RECOVERY_ON_TIMER_EXPIRE',
+      ...(sipStatus !== undefined && { sipStatus }),
+    })
+  t.equal(timedOut(504), 'refused')
+  for (const status of [undefined, 408]) t.equal(timedOut(status), 'failed', 'nobody says who made it')
+  const [ofCarrier, ofSwitch] = ['bridge-refused-503', 'bridge-nobody-listens'].map((recording) => {
+    const complete = recorded(recording).events.findLast(
+      (event) => event.name === 'CHANNEL_EXECUTE_COMPLETE' && event.peek('Application') === 'bridge',
+    )
+    return complete?.peek('variable_sip_invite_failure_status')
+  })
+  t.equal(ofCarrier, '503')
+  t.equal(ofSwitch, ofCarrier, 'a status that the switch made itself looks like one that came')
+})
+
 t.test('causes that no recording has', async (t) => {
   const outcome = (cause: string) => gatewayOutcome({ isConnected: false, cause })
   for (const cause of [

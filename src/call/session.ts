@@ -2,7 +2,7 @@ import type { Logger } from 'pino'
 import { limitMessages } from '../billing/limits.js'
 import { Channel } from '../channel/channel.js'
 import type { Connection } from '../esl/connection.js'
-import { CallerGone, UnsafeArgument } from '../esl/errors.js'
+import { CallerGone } from '../esl/errors.js'
 import type { Event } from '../esl/event.js'
 import type { IncomingCall } from '../esl/listener.js'
 import { JournalError } from '../journal/errors.js'
@@ -223,13 +223,9 @@ export class Session implements LiveCall, EndedCall {
 
   /** A fault of ours: the caller hears a refusal, the call has its CDR, the server lives. */
   async #fail(error: unknown): Promise<void> {
-    const isBadNumber = error instanceof UnsafeArgument
-    if (isBadNumber) this.log.warn({ err: error }, 'the number cannot be dialled')
-    else this.log.error({ err: error, route: this.story.route }, 'the route failed')
-    this.story.refusal = isBadNumber ? error.message : 'the server failed to serve the call'
-    await this.#call
-      .hangup(isBadNumber ? 'INVALID_NUMBER_FORMAT' : 'NORMAL_TEMPORARY_FAILURE')
-      .catch(ignoreGone)
+    this.log.error({ err: error, route: this.story.route }, 'the route failed')
+    this.story.refusal = 'the server failed to serve the call'
+    await this.#call.hangup('NORMAL_TEMPORARY_FAILURE').catch(ignoreGone)
   }
 
   #observe(event: Event): void {

@@ -11,7 +11,7 @@ export interface BridgeResult {
   readonly isConnected: boolean
   /** Why it failed (`USER_BUSY`), or why the far end hung up after the talk. */
   readonly cause: string
-  /** Of CALL_REJECTED, which says too little: the SIP status that refused it, 403 or 603. */
+  /** Of a cause that says too little: the SIP status that it was made of, 403 or 603, 408 or 504. */
   readonly sipStatus?: number
 }
 
@@ -37,10 +37,12 @@ export async function bridge(
   return { isConnected, cause, ...(!isConnected && sipStatusIn(complete, cause)) }
 }
 
+const vague: ReadonlySet<string> = new Set(['CALL_REJECTED', 'RECOVERY_ON_TIMER_EXPIRE'])
+
 /** @param cause of a leg that was not answered */
 export function sipStatusIn(event: Event, cause: string): { readonly sipStatus?: number } {
   const status = Number(event.peek('variable_sip_invite_failure_status'))
-  return cause === 'CALL_REJECTED' && status >= 300 && status < 700 ? { sipStatus: status } : {}
+  return vague.has(cause) && status >= 300 && status < 700 ? { sipStatus: status } : {}
 }
 
 /** A dial string that never became a leg leaves `failure` there, which is no cause to hang up with. */

@@ -13,8 +13,6 @@ export interface CallerIdRules {
 /** Remote-Party-ID, P-Asserted-Identity, or neither. FreeSWITCH's `sip_cid_type`. */
 export type CallerIdHeader = 'rpid' | 'pid' | 'none'
 
-export const presentsCaller: CallerIdRules = { policy: 'caller' }
-
 /** What the called party is to see; for a dial string. */
 export interface PresentedCaller {
   readonly callerNumber: string

@@ -79,6 +79,11 @@ export function extensionDialString(
   )
 }
 
+/** Whether a gateway can dial it. */
+export function isDiallable(number: string): boolean {
+  return dialledNumber.test(number)
+}
+
 /** Whether text from the wire may be the domain of a dial string. */
 export function isDomain(text: string): boolean {
   return domainName.test(text)

@@ -1,6 +1,5 @@
 import { parsePhoneNumberFromString } from 'libphonenumber-js'
 
-import { UnsafeArgument } from '../esl/errors.js'
 import { isShortNumber, type Country } from './normal-form.js'
 
 /** How a gateway wants to be told a number; applied from top to bottom. */
@@ -13,26 +12,22 @@ export interface NumberRules {
   readonly prepend: string
 }
 
-export const plainNumberRules: NumberRules = { format: 'international', stripDigits: 0, prepend: '' }
-
 /**
  * A number as a gateway is to dial it. An emergency number or a short code is dialled as it is: it is in no
  * international form that anything could be taken off.
  *
  * @param number in normal form
  * @param place of the tenant
- * @throws UnsafeArgument when nothing is left of it
+ * @returns undefined: nothing is left of it
  */
 export function gatewayNumber(
   number: string,
   { format, stripDigits, prepend }: NumberRules,
   place: { readonly country: Country; readonly emergencyNumbers: ReadonlySet<string> },
-): string {
+): string | undefined {
   if (place.emergencyNumbers.has(number) || isShortNumber(number)) return number
   const digits = format === 'national' ? nationalDigits(number, place.country) : number
-  if (stripDigits >= digits.length)
-    throw new UnsafeArgument(`nothing is left of ${JSON.stringify(number)} without ${stripDigits} digits`)
-  return prepend + digits.slice(stripDigits)
+  return stripDigits >= digits.length ? undefined : prepend + digits.slice(stripDigits)
 }
 
 /** What no plan knows stays in normal form. */

@@ -39,7 +39,7 @@ const outcomes: Readonly<Record<string, GatewayOutcome>> = {
   MANAGER_REQUEST: 'served',
   PICKED_OFF: 'served',
   USER_NOT_REGISTERED: 'served',
-  // 500, 503, 408, 504, 502, 405, and nobody who listens.
+  // 500, 503, 408, 502, 405, and nobody who listens.
   NORMAL_TEMPORARY_FAILURE: 'failed',
   RECOVERY_ON_TIMER_EXPIRE: 'failed',
   NETWORK_OUT_OF_ORDER: 'failed',
@@ -58,9 +58,16 @@ const outcomes: Readonly<Record<string, GatewayOutcome>> = {
 
 /** 401, 402, 403 and 407 read CALL_REJECTED as the far end's 603 does; but it is the carrier that refuses its customer. */
 const carrierRefusals: ReadonlySet<number | undefined> = new Set([401, 402, 403, 407])
+/**
+ * 504 reads as an INVITE that nobody answers does, but somebody sent it: a carrier beyond which something is away,
+ * perhaps one subscriber. Of a 408 nobody can say who made it, the carrier or the switch itself when its timer ran
+ * out: the caller's channel shows both alike, as it does a 503 (recordings bridge-refused-503, bridge-nobody-listens).
+ */
+const gatewayTimeout = 504
 
 export function gatewayOutcome({ isConnected, cause, sipStatus }: BridgeEnding): GatewayOutcome {
   if (isConnected) return 'served'
   if (cause === 'CALL_REJECTED' && carrierRefusals.has(sipStatus)) return 'refused'
+  if (cause === 'RECOVERY_ON_TIMER_EXPIRE' && sipStatus === gatewayTimeout) return 'refused'
   return outcomes[cause] ?? 'refused'
 }

@@ -56,7 +56,7 @@ export interface Call {
   ring(extensions: readonly Extension[], options?: RingOptions): Promise<BridgeResult>
   /**
    * Authorises and dials one gateway leg; refuses the call when it has no rate. One that is full, or rests after
-   * failures, is passed over, unless the call is an emergency.
+   * failures, is passed over, unless the call is an emergency; so is one that cannot be told the number.
    * @param number in normal form; without it the called one
    */
   dialGateway(gateway: Gateway, number?: string, options?: GatewayDialOptions): Promise<GatewayResult>
@@ -102,9 +102,16 @@ export interface GatewayDialOptions {
 }
 
 export interface GatewayResult extends BridgeResult {
-  /** False: it is full or rests, and nothing was dialled. */
-  readonly isDialled: boolean
+  /** Why nothing was dialled; undefined: it was. */
+  readonly passedOver?: PassedOver
 }
+
+/**
+ * - `resting`: it has failed too often lately;
+ * - `full`: it has as many calls as it may;
+ * - `unsuited`: nothing that could be dialled is left of the number by the gateway's rules.
+ */
+export type PassedOver = 'resting' | 'full' | 'unsuited'
 
 export interface RingOptions {
   /** Default: the tenant's. */

@@ -30,20 +30,13 @@ export const dial: Route<Static<typeof args>> = {
 
   async run(call, { number, record }): Promise<void> {
     if (record !== undefined) call.record(record)
-    if (number !== undefined) {
-      const extension = call.extension(number)
-      const { cause } =
-        extension === undefined
-          ? await dialNumber(call, normalNumber(number, call.tenant.country))
-          : await call.ring([extension])
-      return call.hangup(cause)
-    }
-    if (call.calledExtension !== undefined) {
-      const { cause } = await call.ring([call.calledExtension])
-      return call.hangup(cause)
-    }
-    if (call.direction !== 'outbound') return call.refuse('NO_ROUTE_DESTINATION', 'this number leads nowhere')
-    const { cause } = await dialNumber(call)
+    const extension = number === undefined ? call.calledExtension : call.extension(number)
+    if (number === undefined && extension === undefined && call.direction !== 'outbound')
+      return call.refuse('NO_ROUTE_DESTINATION', 'this number leads nowhere')
+    const { cause } =
+      extension === undefined
+        ? await dialNumber(call, number && normalNumber(number, call.tenant.country))
+        : await call.ring([extension])
     return call.hangup(cause)
   },
 }
@@ -58,31 +51,47 @@ export async function dialNumber(call: Call, number?: string): Promise<BridgeRes
   const gateways = call.gateways(number)
   if (gateways.length === 0)
     return call.refuse('NO_ROUTE_DESTINATION', 'no gateway of the tenant serves this number')
-  const result =
-    (await overOneOf(gateways, call, number)) ??
-    (await overOneOf(gateways, call, number, { evenIfResting: true }))
-  return (
-    result ??
-    call.refuse('NORMAL_CIRCUIT_CONGESTION', 'the gateways for this number have as many calls as they may')
+  const first = await overOneOf(gateways, call, number)
+  // Not in one go: of two calls that come when a rest has just ended, both would try it.
+  const { last } =
+    first.last === undefined ? await overOneOf(first.resting, call, number, { evenIfResting: true }) : first
+  if (last !== undefined) return last
+  if (first.isUnsuited)
+    return call.refuse('INVALID_NUMBER_FORMAT', 'by the rules of its gateways nothing is left of the number')
+  return call.refuse(
+    'NORMAL_CIRCUIT_CONGESTION',
+    'the gateways for this number have as many calls as they may',
   )
 }
 
-/** @returns how the last one that was dialled ended; undefined: none was */
+interface Tried {
+  /** How the last one that was dialled ended; undefined: none was. */
+  readonly last: BridgeResult | undefined
+  /** Passed over because they rest. */
+  readonly resting: readonly Gateway[]
+  /** None of them can be told the number. */
+  readonly isUnsuited: boolean
+}
+
 async function overOneOf(
   gateways: readonly Gateway[],
   call: Call,
   number: string | undefined,
   options?: GatewayDialOptions,
-): Promise<BridgeResult | undefined> {
+): Promise<Tried> {
   let last: BridgeResult | undefined
+  let isUnsuited = true
+  const resting: Gateway[] = []
   for (const gateway of gateways) {
     const result = await call.dialGateway(gateway, number, options)
-    if (!result.isDialled) continue
+    isUnsuited &&= result.passedOver === 'unsuited'
+    if (result.passedOver === 'resting') resting.push(gateway)
+    if (result.passedOver !== undefined) continue
     last = result
     if (gatewayOutcome(result) === 'served') break
     call.log.warn({ gateway: gateway.name, cause: result.cause }, 'gateway failed')
     // Of those that rest, one is enough.
     if (options?.evenIfResting === true) break
   }
-  return last
+  return { last, resting, isUnsuited }
 }

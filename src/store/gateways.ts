@@ -25,7 +25,7 @@ export interface Gateway {
   readonly callerId: CallerIdRules
   /** What it is offered and nothing else; empty: as its SIP profile has it. */
   readonly codecs: readonly string[]
-  /** Without a sign of the far end so long after it was dialled, the next one is tried; without it, SIP's own 32 s. */
+  /** Without a sign of the far end so long after it was dialled, the next one is tried; without it, when SIP's own 32 s or the ring time is over. */
   readonly progressSeconds?: number
 }
 

@@ -146,10 +146,21 @@ export class Dialler {
     const { identity } = this.#options
     const target = `gateway:${gateway.name}${number === identity.called ? '' : `:${number}`}`
     const earlier = this.earlierResult(target)
-    if (earlier !== undefined) return { ...earlier, isDialled: true }
+    if (earlier !== undefined) return earlier
     const rate = await legRate(number, this.#options)
     const attempt: Attempt = { id: randomUUID(), target, gateway, number, rate }
-    return this.#gatewayLeg.dial(gateway, attempt, options, (to) => this.#dial(attempt, to))
+    const use = await this.#gatewayLeg.begin(gateway, attempt, options)
+    if (typeof use === 'string') {
+      const cause = use === 'unsuited' ? 'INVALID_NUMBER_FORMAT' : 'NORMAL_CIRCUIT_CONGESTION'
+      return { isConnected: false, cause, passedOver: use }
+    }
+    try {
+      const result = await this.#dial(attempt, use.dialString)
+      use.ended(result)
+      return result
+    } finally {
+      use.ended()
+    }
   }
 
   /**

@@ -68,8 +68,9 @@ async function dialGroup(session: Session, legs: readonly CalledLeg[], seconds: 
     const answered = legs.find((leg) => leg.isUp && leg.isAnswered)
     if (!session.isReady) cause = endAll(legs, 'ORIGINATOR_CANCEL')
     else if (answered !== undefined) cause = 'SUCCESS'
+    // That nobody answers in time is looked at after that.
+    else if (wake === 'time' && isSilent() && clock.now >= silence) cause = endAll(legs, 'PROGRESS_TIMEOUT')
     else if (wake === 'time' && clock.now >= deadline) cause = endAll(legs, 'NO_ANSWER')
-    else if (wake === 'time' && isSilent()) cause = endAll(legs, 'PROGRESS_TIMEOUT')
     else if (!legs.some((leg) => leg.isUp)) cause = legs.at(-1)?.cause ?? 'NONE'
     if (answered !== undefined) for (const leg of legs) if (leg !== answered) leg.end('LOSE_RACE')
   }
