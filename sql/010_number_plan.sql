@@ -76,9 +76,13 @@ CREATE TABLE number_plan (
   updated_at timestamptz NOT NULL DEFAULT now(),
   -- How many numbers it has but one.
   width numeric GENERATED ALWAYS AS (CASE kind WHEN 'range' THEN number_to::numeric - number::numeric END) STORED,
-  -- Of an inbound range, its numbers: with a 1 before them, so that those of another length lie elsewhere.
+  -- Nobody else's: callers from outside reach this tenant there. A short number, or a name, may be several tenants':
+  -- it is looked up once it is known whose the call is.
+  claims boolean NOT NULL
+    GENERATED ALWAYS AS (coalesce(direction = 'inbound' AND number ~ '^[0-9]{7}', false)) STORED,
+  -- Of a range that claims, its numbers: with a 1 before them, so that those of another length lie elsewhere.
   block int8range GENERATED ALWAYS AS (
-    CASE WHEN kind = 'range' AND direction = 'inbound' AND length(number) <= 17 AND length(number_to) <= 17
+    CASE WHEN kind = 'range' AND direction = 'inbound' AND length(number) BETWEEN 7 AND 17 AND length(number_to) <= 17
       THEN int8range(('1' || number)::bigint, ('1' || number_to)::bigint, '[]') END
   ) STORED,
   CONSTRAINT number_plan_range CHECK (
@@ -106,8 +110,8 @@ CREATE UNIQUE INDEX number_plan_numbers
   ON number_plan (tenant_id, kind, number, coalesce(number_to, ''), coalesce(direction, ''));
 CREATE INDEX number_plan_neighbours
   ON number_plan (tenant_id, coalesce(direction, ''), length(number), width, number) WHERE kind = 'range';
-CREATE INDEX number_plan_claims ON number_plan (number) WHERE direction = 'inbound';
-CREATE INDEX number_plan_claimed_prefixes ON number_plan (number) WHERE direction = 'inbound' AND kind = 'prefix';
+CREATE INDEX number_plan_claims ON number_plan (number) WHERE claims;
+CREATE INDEX number_plan_claimed_prefixes ON number_plan (number) WHERE claims AND kind = 'prefix';
 CREATE INDEX number_plan_claimed_blocks ON number_plan USING gist (block) WHERE block IS NOT NULL;
 CREATE INDEX numbers_in_order ON numbers (number COLLATE "C");
 
@@ -187,7 +191,7 @@ BEGIN
   SELECT given.*, other.tenant_id AS owner INTO fault
   FROM changed AS given CROSS JOIN LATERAL (
     SELECT tenant_id FROM number_plan
-    WHERE direction = 'inbound' AND tenant_id <> given.tenant_id
+    WHERE claims AND tenant_id <> given.tenant_id
       AND number BETWEEN given.number AND last_planned(given.kind, given.number, given.number_to)
       AND has_common_number(given.kind, given.number, kind, number)
     UNION ALL
@@ -196,17 +200,17 @@ BEGIN
       AND tenant_id <> given.tenant_id AND has_common_number(given.kind, given.number, 'exact', number)
     LIMIT 1
   ) AS other
-  WHERE given.direction = 'inbound' LIMIT 1;
+  WHERE given.claims LIMIT 1;
   -- What it begins with.
-  IF NOT FOUND AND EXISTS (SELECT FROM number_plan WHERE direction = 'inbound' AND kind = 'prefix') THEN
+  IF NOT FOUND AND EXISTS (SELECT FROM number_plan WHERE claims AND kind = 'prefix') THEN
     SELECT given.*, other.tenant_id AS owner INTO fault
     FROM changed AS given CROSS JOIN generate_series(7, length(given.number)) AS length CROSS JOIN LATERAL (
       SELECT tenant_id FROM number_plan
-      WHERE direction = 'inbound' AND kind = 'prefix' AND number = left(given.number, length)
+      WHERE claims AND kind = 'prefix' AND number = left(given.number, length)
         AND tenant_id <> given.tenant_id
       LIMIT 1
     ) AS other
-    WHERE given.direction = 'inbound' LIMIT 1;
+    WHERE given.claims LIMIT 1;
   END IF;
   -- Ranges that it lies in, or overlaps.
   IF NOT FOUND AND EXISTS (SELECT FROM number_plan WHERE block IS NOT NULL) THEN
@@ -221,7 +225,7 @@ BEGIN
         AND block && prefix_blocks(given.number)
       LIMIT 1
     ) AS other
-    WHERE given.direction = 'inbound' AND given.number ~ '^[0-9]{1,17}$' LIMIT 1;
+    WHERE given.claims AND given.number ~ '^[0-9]{1,17}$' LIMIT 1;
   END IF;
   IF FOUND THEN
     RAISE unique_violation USING TABLE = 'number_plan', CONSTRAINT = 'number_plan_claim', DETAIL = fault.owner,
@@ -243,16 +247,16 @@ BEGIN
   SELECT given.number, other.tenant_id AS owner INTO fault
   FROM changed AS given CROSS JOIN LATERAL (
     SELECT tenant_id FROM number_plan
-    WHERE direction = 'inbound' AND kind = 'exact' AND number = given.number COLLATE "C"
+    WHERE claims AND kind = 'exact' AND number = given.number COLLATE "C"
       AND tenant_id <> given.tenant_id
     LIMIT 1
   ) AS other
   LIMIT 1;
-  IF NOT FOUND AND EXISTS (SELECT FROM number_plan WHERE direction = 'inbound' AND kind = 'prefix') THEN
+  IF NOT FOUND AND EXISTS (SELECT FROM number_plan WHERE claims AND kind = 'prefix') THEN
     SELECT given.number, other.tenant_id AS owner INTO fault
     FROM changed AS given CROSS JOIN generate_series(7, length(given.number)) AS length CROSS JOIN LATERAL (
       SELECT tenant_id FROM number_plan
-      WHERE direction = 'inbound' AND kind = 'prefix' AND number = left(given.number, length) COLLATE "C"
+      WHERE claims AND kind = 'prefix' AND number = left(given.number, length) COLLATE "C"
         AND tenant_id <> given.tenant_id
       LIMIT 1
     ) AS other
@@ -277,3 +281,16 @@ CREATE TRIGGER numbers_inserted_right AFTER INSERT ON numbers REFERENCING NEW TA
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_claimed_number();
 CREATE TRIGGER numbers_updated_right AFTER UPDATE ON numbers REFERENCING NEW TABLE AS changed
   FOR EACH STATEMENT EXECUTE FUNCTION refuse_claimed_number();
+
+-- The numbers of a plan are in the normal form of the country that its tenant had when they were saved. Whoever saves
+-- one holds the tenant's row (src/store/number-plan.ts): no entry comes in between.
+CREATE FUNCTION refuse_country_of_plan() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT FROM number_plan WHERE tenant_id = NEW.id) THEN
+    RAISE restrict_violation USING TABLE = 'tenants', CONSTRAINT = 'tenants_country_of_plan',
+      MESSAGE = format('the country of %s cannot change while its number plan has entries, which are read by it', NEW.id);
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER tenants_country_of_plan BEFORE UPDATE OF country ON tenants FOR EACH ROW
+  WHEN (OLD.country <> NEW.country) EXECUTE FUNCTION refuse_country_of_plan();

@@ -57,6 +57,19 @@ t.test('whose a called DID is, its number table or its number plan says', async 
   t.match(identified('0281234567', { from: '1001', account: 'vn1001' }), { direction: 'outbound' })
 })
 
+t.test('a short number that two tenants have is that of whose call it is', async (t) => {
+  for (const tenant of ['vn', 'de'])
+    await addPlanEntry(pool, tenant, { direction: 'inbound', kind: 'exact', number: '1900', step }, [])
+  await addPlanEntry(pool, 'vn', { direction: 'inbound', kind: 'exact', number: '113', step }, [])
+  await catalog.reload()
+  t.match(identified('1900'), { tenant: undefined })
+  for (const account of ['vn', 'de'])
+    t.match(identified('1900', { account }), { tenant: { id: account }, direction: 'inbound' })
+  t.match(identified('1900', { from: '1001', account: 'vn1001' }), { direction: 'internal' })
+  t.match(identified('1901', { account: 'vn' }), { direction: 'outbound' })
+  t.match(identified('113', { account: 'vn' }), { direction: 'outbound', isEmergency: true })
+})
+
 t.test('an extension stays as it is, even if it looks like a number of the country', async (t) => {
   t.match(identified('1234567', { from: '7654321', account: 'desk' }), {
     ...{ direction: 'internal', called: '1234567', caller: '7654321' },

@@ -81,7 +81,7 @@ t.test('no number is ever two tenants’, whatever they claim in whatever order'
   let granted = 0
   let refused = 0
   for (const claims of fc.sample(fc.array(anyClaim, { minLength: 12, maxLength: 12 }), {
-    numRuns: 25,
+    numRuns: 8,
     seed: 11,
   })) {
     const have: Claim[] = []
@@ -96,7 +96,7 @@ t.test('no number is ever two tenants’, whatever they claim in whatever order'
     }
     await pool.query('DELETE FROM number_plan; DELETE FROM numbers')
   }
-  t.ok(granted > 100 && refused > 30, `${granted} granted, ${refused} refused`)
+  t.ok(granted > 40 && refused > 10, `${granted} granted, ${refused} refused`)
 })
 
 t.test('so it is of those that are written at once', async (t) => {

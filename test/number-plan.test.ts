@@ -296,6 +296,55 @@ t.test('what is ambiguous, or another tenant’s, is refused in words', async (t
   await clear('b')
 })
 
+t.test('a short number, or a name, is nobody’s alone: who is called there is who was called', async (t) => {
+  const inbound = { direction: 'inbound' } as const
+  await pool.query(`INSERT INTO numbers (number, tenant_id) VALUES ('1900', 'large')`)
+  for (const numbers of ['1900', 'reception', '1000-1999']) {
+    await save('a', numbers, `${numbers} of a`, inbound)
+    await save('b', numbers, `${numbers} of b`, inbound)
+  }
+  await save('a', '842455599999', 'whole', inbound)
+  await t.rejects(save('b', '+842455599999', 'x', inbound), { code: 'taken' })
+  await catalog.reload()
+  t.match(catalog.byDid('1900'), { tenant: { id: 'large' } }, 'but for the table of numbers')
+  for (const number of ['reception', '1500']) t.equal(catalog.byDid(number), undefined)
+  t.match(catalog.byDid('842455599999'), { tenant: { id: 'a' } })
+  for (const [tenant, number, isReached] of [
+    ['a', '1900', true],
+    ['b', 'reception', true],
+    ['b', '1500', true],
+    ['b', '2000', false],
+    ['large', '1900', false],
+  ] as const)
+    t.equal(catalog.isReachedAt(tenant, number), isReached, `${number} of ${tenant}`)
+  t.equal(reached(catalog, '1900', { tenant: 'b', direction: 'inbound' }), '1900 of b')
+  await pool.query('DELETE FROM numbers')
+  await clear()
+  await clear('b')
+})
+
+t.test('a tenant stays in its country while its plan has numbers that are read by it', async (t) => {
+  const move = (country: string) =>
+    pool.query(`UPDATE tenants SET country = $1, name = 'Moved' WHERE id = 'a'`, [country])
+  await save('a', '0901234567', 'x')
+  await t.rejects(move('DE'), { code: '23001', message: /country of a cannot change while its number plan/ })
+  await move('VN')
+  await clear()
+  await move('DE')
+  await move('VN')
+
+  const client = await pool.connect()
+  await client.query('BEGIN')
+  await addPlanEntry(client, 'a', entry('0901234567', 'x'), [])
+  const moving = move('DE')
+  moving.catch(() => undefined)
+  while ((await waiting()) === 0) await nextLook(5)
+  await client.query('COMMIT')
+  client.release()
+  await t.rejects(moving, { code: '23001' }, 'nor while one is saved')
+  await clear()
+})
+
 t.test('of two tenants that claim a number at the same moment one has it', async (t) => {
   const first = await pool.connect()
   await first.query('BEGIN')

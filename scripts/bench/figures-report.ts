@@ -3,6 +3,7 @@ import type { Commits, CommitsResult } from './commits.js'
 import type { Figures } from './figures.js'
 import type { Appends, JournalResult } from './journal.js'
 import type { Latency } from './open-loop.js'
+import type { PlanResult } from './plan.js'
 import { table } from './table.js'
 import type { TariffResult } from './tariff.js'
 
@@ -12,15 +13,17 @@ export const figureTargets = {
   billedCdrsPerSecond: 10_000,
   authoriseP99Ms: 3,
   tariff: { importSeconds: 15, megabytes: 150, lookUpNs: 2_000, inForceMs: 2_000 },
+  plan: { cpuOfEmpty: 1.05, lookUpNs: 2_000 },
 } as const
 
 /** A paragraph for each part that was measured. */
-export function figuresReport({ journal, commits, authorise, tariff }: Figures): string[] {
+export function figuresReport({ journal, commits, authorise, tariff, plan }: Figures): string[] {
   return [
     ...(journal ? [journalTable(journal)] : []),
     ...(commits ? [commitsTable(commits)] : []),
     ...(authorise ? [authoriseTable(authorise)] : []),
     ...(tariff ? [tariffTable(tariff)] : []),
+    ...(plan ? [planTable(plan)] : []),
   ]
 }
 
@@ -141,6 +144,31 @@ function tariffTable(tariff: TariffResult): string {
     ],
   ]
   return table([`The tariff: ${tariff.rates} rates`, 'measured', 'target', 'beside it'], rows)
+}
+
+function planTable(plan: PlanResult): string {
+  const { cpuOfEmpty, lookUpNs } = figureTargets.plan
+  const { cpuRatio, ratios, foundNs, missedNs, mapProbeNs } = plan
+  const times = (value: number) => value.toFixed(3)
+  const ns = (value: number) => `${value.toFixed(0)} ns`
+  const rows = [
+    [
+      'CPU of a call, of that with an empty plan',
+      times(cpuRatio),
+      atMost(cpuRatio, cpuOfEmpty, (value) => value.toFixed(2)),
+      `${times(Math.min(...ratios))}–${times(Math.max(...ratios))}: ${ratios.length} rounds`,
+    ],
+    [
+      'a look-up that finds',
+      ns(foundNs),
+      atMost(foundNs, lookUpNs, ns),
+      `${ns(mapProbeNs)}: one probe of a Map`,
+    ],
+    ['a look-up that does not', ns(missedNs), atMost(missedNs, lookUpNs, ns), ''],
+    ['read into memory', `${plan.readSeconds.toFixed(1)} s`, '', ''],
+    ['in memory', `${plan.heapMegabytes.toFixed(0)} MB`, '', ''],
+  ]
+  return table([`The number plan: ${plan.entries} entries`, 'measured', 'target', 'beside it'], rows)
 }
 
 function count(value: number): string {

@@ -3,6 +3,8 @@ import { measureCommits, type CommitsResult } from './commits.js'
 import { measureJournal, type JournalResult } from './journal.js'
 import { withDatabase } from './database.js'
 import type { Options } from './options.js'
+import { measurePlan, type PlanResult } from './plan.js'
+import type { Processes } from './processes.js'
 import { measureTariff, type TariffResult } from './tariff.js'
 
 /** What was measured apart from the servers. */
@@ -11,14 +13,17 @@ export interface Figures {
   readonly commits?: CommitsResult
   readonly authorise?: AuthoriseResult
   readonly tariff?: TariffResult
+  readonly plan?: PlanResult
 }
 
 /** One after the other: each has the machine to itself. */
 export async function measureFigures(
-  { parts, isQuick }: Options,
-  serverUrl: string | undefined,
+  options: Options,
+  processes: Processes,
   progress: (text: string) => void,
 ): Promise<Figures> {
+  const { parts, isQuick } = options
+  const serverUrl = processes.services?.databaseUrl
   const rounds = isQuick ? 1 : 5
   const records = isQuick ? 10_000 : 20_000
   const figures: { -readonly [Name in keyof Figures]: Figures[Name] } = {}
@@ -31,5 +36,6 @@ export async function measureFigures(
     figures.authorise = await measureAuthorise(serverUrl, { seconds: isQuick ? 2 : 5, rounds }, progress)
   if (parts.includes('tariff'))
     figures.tariff = await withDatabase(serverUrl, (url) => measureTariff(url, progress))
+  if (parts.includes('plan')) figures.plan = await measurePlan(processes, serverUrl, options, progress)
   return figures
 }

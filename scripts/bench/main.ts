@@ -29,7 +29,7 @@ async function main(options: Options): Promise<void> {
     const committed = options.kinds.includes('d')
       ? await checkCommitted(processes.services, callsOf(options))
       : undefined
-    const figures = await measureFigures(options, processes.services?.databaseUrl, progress)
+    const figures = await measureFigures(options, processes, progress)
     progress('')
     const { rounds, calls, parallel, held } = options
     const about = {

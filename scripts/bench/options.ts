@@ -16,6 +16,7 @@ export const parts = {
   commits: 'billed CDRs a second, from the journal to PostgreSQL',
   authorise: 'how long a leg waits for its credit',
   tariff: 'a million rates: loaded, in memory, looked up',
+  plan: 'a number plan of 100,000 entries: what a call costs beside one without, looked up',
 } as const
 export type Part = keyof typeof parts
 

@@ -30,8 +30,10 @@ export class Processes {
     return new Processes(load, workers, services, profileDir)
   }
 
-  async startServer(kind: Kind): Promise<MeasuredServer> {
-    const { databaseUrl = '', redisUrl = '', dataDir = '' } = this.services ?? {}
+  /** @param database another one than the services' own */
+  async startServer(kind: Kind, database?: string): Promise<MeasuredServer> {
+    const { redisUrl = '', dataDir = '' } = this.services ?? {}
+    const databaseUrl = database ?? this.services?.databaseUrl ?? ''
     const { name } = servers[kind]
     const profiler =
       this.#profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${this.#profileDir}`]

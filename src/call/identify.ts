@@ -73,7 +73,10 @@ export function identify(
     ? undefined
     : (catalog.extension(tenant.id, facts.calledNumber) ??
       (ownDid?.extension === undefined ? undefined : catalog.extension(tenant.id, ownDid.extension)))
-  const isInside = calledExtension !== undefined || ownDid !== undefined
+  const isInside =
+    calledExtension !== undefined ||
+    ownDid !== undefined ||
+    (!isEmergency && catalog.isReachedAt(tenant.id, called))
   const callerExtension =
     owner === undefined ? undefined : catalog.extension(tenant.id, owner.extension ?? facts.callerNumber)
   const isFromInside = owner?.extension !== undefined || callerExtension !== undefined

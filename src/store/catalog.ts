@@ -137,6 +137,11 @@ export class Catalog {
     return owner?.extension === undefined ? { tenant } : { tenant, extension: owner.extension }
   }
 
+  /** Whether a short number, which may be several tenants', is one that callers from outside reach at this one. */
+  isReachedAt(tenantId: string, normalNumber: string): boolean {
+    return this.#numbers.now.isReachedAt(tenantId, normalNumber)
+  }
+
   /**
    * Where the tenant's number plan leads a called number: exact, then the narrowest range, then the longest prefix;
    * of equally narrow ones that of the direction before that of any. What callers from outside reach on a DID of the

@@ -33,6 +33,9 @@ interface Planned extends PlannedNumbers {
   readonly step: string
 }
 
+/** As sql/010_number_plan.sql has `claims`: shorter ones may be several tenants'. */
+const claimable = /^[0-9]{7}/
+
 type Tables = Partial<Record<Direction | 'any', NumberTable<Planned>>>
 
 /** Called numbers of all tenants: whose they are, and where they lead. Rows come and go one by one. */
@@ -40,7 +43,7 @@ export class NumberIndex {
   readonly #dids = new Map<string, DidOwner>()
   readonly #planned = new Map<string, Planned>()
   readonly #byTenant = new Map<string, Tables>()
-  /** Inbound entries of all tenants: no two have a number in common (sql/010_number_plan.sql). */
+  /** Inbound entries of all tenants that claim their numbers: no two have one in common (sql/010_number_plan.sql). */
   readonly #claims = new NumberTable<Planned>()
 
   setDid({ number, tenant_id: tenantId, extension }: DidRow): void {
@@ -63,7 +66,7 @@ export class NumberIndex {
     this.#byTenant.set(planned.tenantId, tables)
     const table = (tables[planned.direction] ??= new NumberTable())
     table.add(planned, planned)
-    if (planned.direction === 'inbound') this.#claims.add(claimed(planned), planned)
+    if (isClaim(planned)) this.#claims.add(claimed(planned), planned)
   }
 
   deletePlanned(id: string): void {
@@ -71,7 +74,7 @@ export class NumberIndex {
     if (planned === undefined) return
     this.#planned.delete(id)
     this.#byTenant.get(planned.tenantId)?.[planned.direction]?.remove(planned)
-    if (planned.direction === 'inbound') this.#claims.remove(claimed(planned))
+    if (isClaim(planned)) this.#claims.remove(claimed(planned))
   }
 
   /** Whose DID it is: by the table of numbers, else by the inbound entries of the number plans. */
@@ -82,6 +85,12 @@ export class NumberIndex {
     return claim && { tenantId: claim.tenantId, extension: undefined }
   }
 
+  /** Whether a number that nobody can have alone (an extension's, 1900, a name) is for callers from outside at a tenant. */
+  isReachedAt(tenantId: string, number: string): boolean {
+    if (claimable.test(number)) return false
+    return findNumber([this.#byTenant.get(tenantId)?.inbound], number, number) !== undefined
+  }
+
   /** Where a called number leads; an entry for the direction comes before one for any. */
   step(tenantId: string, direction: Direction, called: string, calledRaw: string): Step | undefined {
     const tables = this.#byTenant.get(tenantId)
@@ -89,6 +98,10 @@ export class NumberIndex {
     // It was checked when it was saved.
     return planned && (JSON.parse(planned.step) as Step)
   }
+}
+
+function isClaim({ direction, number }: Planned): boolean {
+  return direction === 'inbound' && claimable.test(number)
 }
 
 /** By normal form alone: what two tenants of different countries entered may look the same. */

@@ -177,8 +177,9 @@ async function columnValues(
 ): Promise<(string | null)[]> {
   checkPlanEntryShape(draft)
   if (hasNul(tenantId)) throw noTenant(tenantId)
+  // It stays that country while the entry is written (sql/010_number_plan.sql).
   const { rows } = await client.query<{ country: Country }>(
-    'SELECT country FROM tenants WHERE id = $1 FOR KEY SHARE',
+    'SELECT country FROM tenants WHERE id = $1 FOR SHARE',
     [tenantId],
   )
   const [tenant] = rows

@@ -16,7 +16,7 @@ import type { GatewayDialOptions, GatewayResult, QueueResult } from '../../route
 import type { Catalog, Extension, Gateway, Tenant } from '../../store/catalog.js'
 import { micros, millisBetween, type ChannelFacts } from '../facts.js'
 import type { GatewayAccess } from '../gateways/gateway-access.js'
-import { GatewayLeg } from './gateway-leg.js'
+import { GatewayLeg, passedOver } from './gateway-leg.js'
 import type { Identity } from '../identify.js'
 import type { Attempt, Legs } from './legs.js'
 import { isEmergencyLeg, legRate } from './leg-rate.js'
@@ -150,17 +150,8 @@ export class Dialler {
     const rate = await legRate(number, this.#options)
     const attempt: Attempt = { id: randomUUID(), target, gateway, number, rate }
     const use = await this.#gatewayLeg.begin(gateway, attempt, options)
-    if (typeof use === 'string') {
-      const cause = use === 'unsuited' ? 'INVALID_NUMBER_FORMAT' : 'NORMAL_CIRCUIT_CONGESTION'
-      return { isConnected: false, cause, passedOver: use }
-    }
-    try {
-      const result = await this.#dial(attempt, use.dialString)
-      use.ended(result)
-      return result
-    } finally {
-      use.ended()
-    }
+    if (typeof use === 'string') return passedOver(use)
+    return use.until(this.#dial(attempt, use.dialString))
   }
 
   /**

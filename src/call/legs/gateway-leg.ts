@@ -9,7 +9,7 @@ import {
   type DialString,
 } from '../../numbering/dial-string.js'
 import { gatewayNumber } from '../../numbering/gateway-number.js'
-import type { GatewayDialOptions, PassedOver } from '../../routes/call.js'
+import type { GatewayDialOptions, GatewayResult, PassedOver } from '../../routes/call.js'
 import type { Gateway, Tenant } from '../../store/catalog.js'
 import type { ChannelFacts } from '../facts.js'
 import type { GatewayAccess } from '../gateways/gateway-access.js'
@@ -48,9 +48,14 @@ function silenceSeconds({ progressSeconds }: Gateway, ringSeconds: number): numb
 
 /** What a call dials over a gateway that takes it. */
 export interface GatewayCall {
-  dialString(options: DialOptions): DialString
-  /** As GatewayUse has it. */
-  ended(result?: BridgeResult): void
+  readonly dialString: (options: DialOptions) => DialString
+  /** It takes its place there, and what is learnt of the gateway is, until what it dialled is over. */
+  readonly until: (dialled: Promise<BridgeResult>) => Promise<BridgeResult>
+}
+
+export function passedOver(why: PassedOver): GatewayResult {
+  const cause = why === 'unsuited' ? 'INVALID_NUMBER_FORMAT' : 'NORMAL_CIRCUIT_CONGESTION'
+  return { isConnected: false, cause, passedOver: why }
 }
 
 /** The gateway that a call is dialled over now: whether it takes the call, how it is told it, and what is learnt of it. */
@@ -102,9 +107,15 @@ export class GatewayLeg {
         const patience = progressSeconds !== undefined && { progressSeconds }
         return gatewayDialString(name, number, { ...options, ...own, ...patience })
       },
-      ended: (result) => {
-        use.ended(result)
-        this.#use = undefined
+      until: async (dialled) => {
+        try {
+          const result = await dialled
+          use.ended(result)
+          return result
+        } finally {
+          use.ended()
+          this.#use = undefined
+        }
       },
     }
   }
