@@ -150,7 +150,20 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     undo.push(() => publishing.close())
     const { events, dialplanEvents } = publishing
     const watch = new Watch({
-      ...{ config, node, pool, redis, catalog, credit, journal, events, live, recordings, log },
+      ...{
+        config,
+        node,
+        pool,
+        redis,
+        catalog,
+        credit,
+        gatewayLimits,
+        journal,
+        events,
+        live,
+        recordings,
+        log,
+      },
     })
     undo.push(() => watch.close())
     for (const link of watch.links)

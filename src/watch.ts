@@ -3,6 +3,8 @@ import type { Redis } from 'ioredis'
 import type pg from 'pg'
 import type { Logger } from 'pino'
 import type { Credit } from './billing/credit.js'
+import type { CallLimits } from './billing/limits.js'
+import { GatewayPlaces } from './call/gateways/gateway-places.js'
 import { Janitor } from './call/watch/janitor.js'
 import type { LegDocument } from './call/legs/leg-document.js'
 import type { LiveCalls } from './call/live.js'
@@ -27,6 +29,8 @@ export interface WatchOptions {
   readonly redis: Redis
   readonly catalog: Catalog
   readonly credit: Credit
+  /** Of gateways. */
+  readonly gatewayLimits: CallLimits
   readonly journal: Journal
   readonly events: CallEvents
   readonly live: LiveCalls
@@ -76,7 +80,9 @@ export class Watch implements Elsewhere {
         this.#secondSource.observe(event)
       })
     const shared = { links: this.links, live, nodes: this.#nodes, redis, log }
-    this.#orphans = new Orphans({ ...shared, live: { has: (uuid) => live.serves(uuid) }, catalog, credit })
+    const places = new GatewayPlaces({ catalog, limits: options.gatewayLimits })
+    const serves = { has: (uuid: string) => live.serves(uuid) }
+    this.#orphans = new Orphans({ ...shared, live: serves, catalog, credit, places })
     this.#janitor = new Janitor({
       ...shared,
       journal,

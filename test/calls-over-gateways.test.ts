@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { eventFrame, InboundPeer } from './support/inbound-peer.js'
 import { testLinger, type LogLine, type TestLinger } from './support/linger.js'
+import { Line } from './support/outage.js'
 import type { Call, CallOptions, CallOutcome } from './support/switch/call.js'
 import { farEnds, type FarEnd, type FarEndChoice } from './support/switch/far-end.js'
 import { SimulatedSwitch } from './support/switch/switch.js'
@@ -49,6 +50,7 @@ const linger = await testLinger(
         'full',
         "DELETE FROM gateways WHERE name = 'full-3'; UPDATE gateways SET max_calls = 1 WHERE tenant_id = 'full'",
       ),
+      tenant('left', "UPDATE gateways SET max_calls = 1 WHERE name = 'left-1'"),
       tenant('rests'),
       tenant('all-rest'),
       tenant(
@@ -208,6 +210,20 @@ t.test(
     t.match(body, { reserved: '0.00' }, 'nothing stays reserved for what was not dialled')
   },
 )
+
+t.test('a carrier has the call that talks on without its server, too', async (t) => {
+  const line = await Line.to(t, `tcp://${linger.esl.host}:${linger.esl.port}`)
+  const { hostname: host, port } = new URL(line.url('tcp://any:1'))
+  const farEnd = farEnds.answers()
+  const call = dial('left', { to: [{ host, port: Number(port) }], farEnd, speed: 1 })
+  await call.until('CHANNEL_BRIDGE')
+  await line.cut()
+  while ((await gateways('left'))['1']?.calls !== 0) await delay(20)
+  t.equal((await gateways('left'))['1']?.calls_everywhere, 1)
+  t.equal(tried(await dial('left').ended), '2')
+  call.hangup()
+  t.equal(tried(await call.ended), '1')
+})
 
 t.test('a carrier that fails three times is left alone', async (t) => {
   const away = { farEnd: carriers(farEnds.unreachable) }

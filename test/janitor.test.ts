@@ -35,6 +35,7 @@ import {
   sliceSeconds,
   type DeadServersCall,
 } from './support/dead-server.js'
+import { noPlaces } from './support/gateways.js'
 import { temporaryFolder } from './support/services.js'
 import type { Call } from './support/switch/call.js'
 import type { SimulatedSwitch } from './support/switch/switch.js'
@@ -153,6 +154,7 @@ async function nodeOf(t: Test, links: readonly SwitchLink[], options: Partial<Ja
     links,
     catalog,
     credit: creditOn(pool, { sliceSeconds }),
+    places: noPlaces,
     live,
     nodes,
     redis,

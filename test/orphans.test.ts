@@ -1,7 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { CreditAway } from '../src/billing/reservation-queue.js'
 import { parseMoney } from '../src/billing/money.js'
+import { CallLimits } from '../src/billing/limits.js'
+import { GatewayPlaces } from '../src/call/gateways/gateway-places.js'
 import { Locks } from '../src/call/watch/locks.js'
 import { Orphans, type OrphansOptions } from '../src/call/watch/orphans.js'
 import { encodeCallState } from '../src/call/state.js'
@@ -20,6 +23,7 @@ import {
   twoSlices,
   type DeadServerOptions,
 } from './support/dead-server.js'
+import { noPlaces, plainNumberRules, presentsCaller } from './support/gateways.js'
 import { logLines } from './support/log-lines.js'
 import { Line } from './support/outage.js'
 import { farEnds } from './support/switch/far-end.js'
@@ -39,6 +43,7 @@ async function nodeOf(t: Test, link: SwitchLink, options: Partial<OrphansOptions
     links: [link],
     catalog: await catalogOf(t, services),
     credit: creditOn(services.pool, { sliceSeconds }),
+    places: noPlaces,
     live,
     nodes: { id, servesNoMore: (node) => node === id || node === 'dead' },
     redis: await redisOf(t, services),
@@ -85,6 +90,26 @@ t.test('a talk whose server is dead goes on past what was reserved for it', asyn
   t.equal((await heldBy(services.pool, payer)).held, parseMoney(twoSlices))
   await until(() => orphans.metered === 0)
   for (const name of names) t.match(await link.api('sched_del', [name]), /Deleted: 0/, 'no timer is left')
+})
+
+t.test('the place of its leg at a limited gateway is taken as long as it talks', async (t) => {
+  const limits = new CallLimits({ redis: await redisOf(t, services), log: silent, of: 'gateways' })
+  t.teardown(() => {
+    limits.close()
+  })
+  const rules = { number: plainNumberRules, callerId: presentsCaller, codecs: [] }
+  const carrier = { id: 1, name: 'carrier1', prefix: '', priority: 1, maxCalls: 1, ...rules }
+  const places = new GatewayPlaces({ catalog: { gateways: () => [carrier] }, limits })
+  const taken = async (count: number) => {
+    while ((await limits.counts(['carrier1']))?.[0] !== count) await delay(20)
+  }
+  const { orphans, call, uuid, link } = await orphaned(t, { places })
+  orphans.consider(uuid, link)
+  await taken(1)
+  t.equal(await limits.begin({ id: 'carrier1', maxCalls: 1 }, 'another'), 'max_calls')
+  call.hangup()
+  await call.ended
+  await taken(0)
 })
 
 t.test('what its server reserved and did not tell the switch is talked, and not a second more', async (t) => {

@@ -25,6 +25,12 @@ export interface GatewayStatus extends GatewayState {
   readonly callsEverywhere: number | undefined
 }
 
+/** A call's place at a gateway. */
+export interface GatewayPlace extends GatewayUse {
+  /** Its leg talks on, and nobody here hears of its end: whoever meters the leg keeps the place, else it lapses. */
+  left(): void
+}
+
 /** What stands between a call and a gateway: how many calls it takes, and its rest when it fails. */
 export class GatewayAccess {
   readonly #health: GatewayHealth
@@ -44,7 +50,7 @@ export class GatewayAccess {
    * A place among the gateway's calls, until `ended`.
    * @returns why there is none
    */
-  async begin(gateway: Gateway, asking: Asking): Promise<GatewayUse | 'resting' | 'full'> {
+  async begin(gateway: Gateway, asking: Asking): Promise<GatewayPlace | 'resting' | 'full'> {
     const { attemptId, switchName, evenIfResting, isEmergency } = asking
     const { name, maxCalls, maxCallsPerSecond } = gateway
     if (!evenIfResting && !isEmergency && this.#health.isResting(name, switchName)) return 'resting'
@@ -63,6 +69,10 @@ export class GatewayAccess {
       ended: (result) => {
         use.ended(result)
         this.#limits.end(name, attemptId)
+      },
+      left: () => {
+        use.ended()
+        this.#limits.forget(name, attemptId)
       },
     }
   }

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import type { BridgeResult } from '../../channel/channel.js'
+import type { BridgeResult, Channel } from '../../channel/channel.js'
 import type { Event } from '../../esl/event.js'
 import { presentedCaller } from '../../numbering/caller-id.js'
 import {
@@ -16,12 +16,15 @@ import type { GatewayAccess } from '../gateways/gateway-access.js'
 import type { GatewayUse } from '../gateways/gateway-health.js'
 import type { Identity } from '../identify.js'
 import { isEmergencyLeg } from './leg-rate.js'
+import type { Attempt, Legs } from './legs.js'
 
 export interface GatewayLegOptions {
   readonly tenant: Tenant
   readonly facts: Pick<ChannelFacts, 'callerNumber' | 'switchName'>
   readonly identity: Pick<Identity, 'called' | 'isEmergency'>
   readonly gateways: GatewayAccess
+  readonly channel: Pick<Channel, 'hasHungUp'>
+  readonly legs: Legs
   readonly log: Logger
 }
 
@@ -78,7 +81,7 @@ export class GatewayLeg {
    */
   async begin(
     gateway: Gateway,
-    attempt: { readonly id: string; readonly number: string },
+    attempt: Attempt,
     { evenIfResting = false }: GatewayDialOptions,
   ): Promise<GatewayCall | PassedOver> {
     const { tenant, facts, identity, gateways, log } = this.#options
@@ -108,15 +111,22 @@ export class GatewayLeg {
         return gatewayDialString(name, number, { ...options, ...own, ...patience })
       },
       until: async (dialled) => {
+        let result: BridgeResult | undefined
         try {
-          const result = await dialled
-          use.ended(result)
-          return result
+          return (result = await dialled)
         } finally {
-          use.ended()
           this.#use = undefined
+          if (this.#goesOn(attempt, result === undefined)) use.left()
+          else use.ended(result)
         }
       },
     }
+  }
+
+  /** Whether what was dialled rings or talks on: it was transferred, or the caller's socket was lost and not the caller. */
+  #goesOn(attempt: Attempt, isInterrupted: boolean): boolean {
+    const { channel, legs } = this.#options
+    if (legs.left.some((leg) => leg.attempt === attempt)) return true
+    return isInterrupted && !channel.hasHungUp && (legs.talking?.attempt ?? legs.attempt) === attempt
   }
 }

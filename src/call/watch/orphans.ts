@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import type { Credit } from '../../billing/credit.js'
 import type { Event } from '../../esl/event.js'
 import type { Catalog } from '../../store/catalog.js'
+import type { GatewayPlaces } from '../gateways/gateway-places.js'
 import { adoptLeg } from '../legs/adopt-leg.js'
 import { isLinkGone, isNoChannel, LinkLegControl } from '../legs/leg-control.js'
 import type { LiveCalls } from '../live.js'
@@ -17,6 +18,7 @@ export interface OrphansOptions {
   readonly links: readonly SwitchLink[]
   readonly catalog: Pick<Catalog, 'tenant'>
   readonly credit: Credit
+  readonly places: Pick<GatewayPlaces, 'take' | 'free' | 'leave'>
   readonly live: Pick<LiveCalls, 'has'>
   readonly nodes: Pick<Nodes, 'id' | 'servesNoMore'>
   readonly redis: Redis
@@ -156,6 +158,7 @@ export class Orphans {
     const caller = this.#byLeg.get(uuid)
     if (caller !== undefined) {
       caller.meters.get(uuid)?.stop()
+      this.#options.places.free(uuid)
       this.#let(caller, uuid)
       if (caller.meters.size === 0) this.#drop(caller.uuid)
     }
@@ -163,7 +166,7 @@ export class Orphans {
     if (channel === undefined) return
     // A leg that its caller had dialled may talk on without him.
     const left = [...channel.meters.keys()]
-    this.#drop(uuid)
+    this.#drop(uuid, { keepsPlaces: true })
     for (const legUuid of left) this.consider(legUuid, channel.link, true)
   }
 
@@ -174,18 +177,26 @@ export class Orphans {
     this.#locks.release(legUuid)
   }
 
-  #pause(orphan: Orphan): void {
+  #pause(orphan: Orphan, keepsPlaces = false): void {
     clearTimeout(orphan.retry)
     for (const [legUuid, meter] of orphan.meters) {
       meter.abandon()
+      if (!keepsPlaces) this.#options.places.leave(legUuid)
       this.#byLeg.delete(legUuid)
     }
   }
 
-  #drop(uuid: string): void {
+  /** Nothing is left to be looked after. */
+  #gone(uuid: string): void {
+    this.#drop(uuid)
+    this.#options.places.free(uuid)
+  }
+
+  /** @param keepsPlaces its legs' at their gateways: whether they talk on is about to be looked at */
+  #drop(uuid: string, { keepsPlaces = false } = {}): void {
     const orphan = this.#orphans.get(uuid)
     if (orphan === undefined) return
-    this.#pause(orphan)
+    this.#pause(orphan, keepsPlaces)
     this.#orphans.delete(uuid)
     for (const legUuid of [...orphan.meters.keys()]) this.#let(orphan, legUuid)
   }
@@ -223,11 +234,11 @@ export class Orphans {
       const channel = await askSwitch(link, uuid)
       const legs = await orphanedIn(channel, orphan, this.#options)
       if (!this.#has(orphan)) return
-      if (legs === 'nothing') this.#drop(uuid)
+      if (legs === 'nothing') this.#gone(uuid)
       else if (legs === 'later') this.#lookLater(orphan)
       else for (const leg of legs) await this.#begin(orphan, leg)
     } catch (error) {
-      if (isNoChannel(error)) this.#drop(uuid)
+      if (isNoChannel(error)) this.#gone(uuid)
       // Else it is looked at when the link is back, or at the janitor's next round.
       else if (!isLinkGone(error)) log.warn({ err: error }, 'a call without a server could not be looked at')
     }
@@ -262,6 +273,7 @@ export class Orphans {
       log.info({ leg: leg.uuid }, 'a leg talks without a server: it is extended from here')
       orphan.meters.set(leg.uuid, meter)
       this.#byLeg.set(leg.uuid, orphan)
+      this.#options.places.take(leg)
       return
     }
     if (!orphan.isRefused)
