@@ -30,8 +30,8 @@ t.test('a gateway leg presents the caller, rings for a while and is timed from i
 })
 
 t.test("an extension is rung in its domain, or in the switch's own", async (t) => {
-  t.match(extensionDialString('1001', 'pbx.example.com', options), /\]user\/1001@pbx\.example\.com$/)
-  t.match(extensionDialString('1001', undefined, options), /\]user\/1001$/)
+  t.match(extensionDialString(['1001'], 'pbx.example.com', options), /\]user\/1001@pbx\.example\.com$/)
+  t.match(extensionDialString(['1001'], undefined, options), /\]user\/1001$/)
 })
 
 t.test('extensions of a group ring at once, each leg with its own state and timer', async (t) => {

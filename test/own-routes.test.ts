@@ -116,6 +116,7 @@ t.test('a route that throws refuses its call, with a CDR, and the server lives',
     'package.json': '{ "type": "module" }',
     'broken.js':
       "export default { name: 'broken', summary: 'x', async run() { throw new Error('out of order') } }",
+    'wrong.js': "export default { name: 'wrong', summary: 'x', async run(call) { await call.play('') } }",
     'endless.js':
       "export default { name: 'endless', summary: 'x', async run(call) { await call.answer(); await new Promise(() => {}) } }",
   }
@@ -136,6 +137,17 @@ t.test('a route that throws refuses its call, with a CDR, and the server lives',
   t.match(await linger.cdr(broken), { hangup_cause: 'NORMAL_TEMPORARY_FAILURE', route: 'broken' })
   const line = linger.logged.find(({ call }) => call === broken)
   t.match(line, { msg: 'the route failed', route: 'broken', err: { stack: /out of order[\s\S]*broken\.js/ } })
+
+  const wrong = await call('wrong')
+  t.match(
+    await linger.cdr(wrong),
+    { hangup_cause: 'NORMAL_TEMPORARY_FAILURE', refusal: 'the server failed to serve the call' },
+    'a sound that is none is not told as a number that is none',
+  )
+  t.match(
+    linger.logged.find(({ call }) => call === wrong),
+    { msg: 'the route failed', route: 'wrong', err: { stack: /wrong\.js/ } },
+  )
 
   const endless = await call('endless', { speed: 1 })
   t.match(await linger.cdr(endless), { hangup_cause: 'ALLOTTED_TIMEOUT', hung_up_by: 'server' })

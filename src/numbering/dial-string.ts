@@ -67,14 +67,13 @@ export function gatewayDialString(gateway: string, number: string, options: Dial
  * @param domain without it FreeSWITCH takes its default domain; @throws UnsafeArgument
  */
 export function extensionDialString(
-  extensions: string | readonly string[],
+  extensions: readonly string[],
   domain: string | undefined,
   options: DialOptions,
 ): DialString {
   const at = domain === undefined ? '' : `@${checked(domainName, domain, 'domain')}`
-  const numbers = typeof extensions === 'string' ? [extensions] : extensions
   return dialString(
-    numbers.map((extension) => `user/${checked(extensionNumber, extension, 'extension')}${at}`),
+    extensions.map((extension) => `user/${checked(extensionNumber, extension, 'extension')}${at}`),
     options,
   )
 }

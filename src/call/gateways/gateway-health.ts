@@ -4,12 +4,8 @@ import { gatewayOutcome, type BridgeEnding } from '../../numbering/gateway-outco
 
 export interface GatewayHealthOptions {
   readonly log: BaseLogger
-  /** How many failures in a row it takes. Default 3. */
-  readonly failures?: number
-  /** How long a gateway is rested then, in ms; doubled at each further failure. Default 15,000. */
+  /** How long a gateway is rested that has failed, in ms; doubled at each further failure, 20 times as long at most. Default 15,000. */
   readonly restMs?: number
-  /** What that grows to. Default 20 times as long. */
-  readonly longestRestMs?: number
   /** Milliseconds since 1970. Default the system's clock. */
   readonly now?: () => number
 }
@@ -40,6 +36,11 @@ export interface GatewayUse {
   ended(result?: BridgeEnding): void
 }
 
+/** How many failures in a row it takes. */
+const mostFailures = 3
+/** How many times as long as at first a gateway is rested at most. */
+const longestRest = 20
+
 interface Circuit {
   failures: number
   /** 0: it has not been rested since it worked last. */
@@ -66,18 +67,16 @@ const seenDown = 'DOWN'
  */
 export class GatewayHealth {
   readonly #log: BaseLogger
-  readonly #mostFailures: number
   readonly #restMs: number
   readonly #longestRestMs: number
   readonly #now: () => number
   /** By name; of each that was dialled here, or that a switch has told of. */
   readonly #circuits = new Map<string, Circuit>()
 
-  constructor({ log, failures = 3, restMs = 15_000, longestRestMs, now = Date.now }: GatewayHealthOptions) {
+  constructor({ log, restMs = 15_000, now = Date.now }: GatewayHealthOptions) {
     this.#log = log
-    this.#mostFailures = failures
     this.#restMs = restMs
-    this.#longestRestMs = longestRestMs ?? 20 * restMs
+    this.#longestRestMs = longestRest * restMs
     this.#now = now
   }
 
@@ -175,7 +174,7 @@ export class GatewayHealth {
     // What was under way when it was rested says nothing new.
     if (circuit.restsUntil > now) return
     circuit.failures++
-    const rests = circuit.failures - this.#mostFailures
+    const rests = circuit.failures - mostFailures
     if (rests < 0) return
     const restMs = Math.min(this.#longestRestMs, this.#restMs * 2 ** Math.min(rests, 30))
     circuit.restsUntil = now + restMs
