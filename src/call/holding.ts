@@ -1,7 +1,9 @@
 import type { Logger } from 'pino'
 import { stateVariable, type Channel } from '../channel/channel.js'
+import { CallerGone } from '../esl/errors.js'
 import type { Event } from '../esl/event.js'
 import type { Announcer } from './announcer.js'
+import { movedTo, type Moved } from './legs/transferred-leg.js'
 import type { ServedCall } from './served-call.js'
 import type { SessionDependencies } from './session-dependencies.js'
 import { decodeCallState, isHandedOn, type CallState } from './state.js'
@@ -88,26 +90,34 @@ export class Holding {
     this.#options.channel.leave('the call has come back on another socket')
   }
 
-  /** A transfer by a phone breaks off what runs. That by a route need not change whom the call is for. */
   observe(event: Event): void {
-    if (event.name !== 'CHANNEL_EXECUTE_COMPLETE' && event.name !== 'CHANNEL_UNBRIDGE') return
-    const destination = event.peek('Caller-Destination-Number')
-    if (destination !== undefined && destination !== this.#options.story.facts.calledNumber)
-      this.transferred()
+    const to = movedTo(event, this.#options.story.facts)
+    if (to !== undefined) this.transferred(to)
   }
 
-  /** The call runs another dialplan, which may lead it to a socket again: it is left alone, and its end awaited. */
-  transferred(): void {
+  /** Its dialplan, or whoever talks to it then, may lead it to a socket again: it is left alone, and its end awaited. */
+  transferred(to: Moved = 'dialplan'): void {
     if (this.#isTransferred) return
     this.#isTransferred = true
     const { story, call, channel, announcer, dependencies, log } = this.#options
     const { uuid, switchName } = story.facts
-    log.info('the call was transferred')
+    log.info({ to }, 'the call was transferred')
     announcer.transferred()
+    if (to === 'talk') this.#connectedElsewhere()
     story.legs.dialling(undefined)
     call.dialler?.leave()
     dependencies.elsewhere.lookAfter(switchName, uuid)
     channel.leave('the call was transferred')
+  }
+
+  /** Whom he talked to has connected the caller with somebody else: whoever gets the call after that talk must know. */
+  #connectedElsewhere(): void {
+    const { story, call, channel, dependencies, log } = this.#options
+    call.dialler?.talkedElsewhere()
+    channel.remember(story.state(dependencies.node)).catch((error: unknown) => {
+      if (!(error instanceof CallerGone))
+        log.warn({ err: error }, 'its channel does not know of the transfer')
+    })
   }
 
   /** @param finalEvent tells who had the call last */

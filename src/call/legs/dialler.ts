@@ -16,6 +16,7 @@ import type { GatewayDialOptions, GatewayResult, QueueResult } from '../../route
 import type { Catalog, Extension, Gateway, Tenant } from '../../store/catalog.js'
 import { micros, millisBetween, type ChannelFacts } from '../facts.js'
 import type { GatewayAccess } from '../gateways/gateway-access.js'
+import { EarlierResults } from './earlier-results.js'
 import { GatewayLeg, passedOver } from './gateway-leg.js'
 import type { Identity } from '../identify.js'
 import type { Attempt, Legs } from './legs.js'
@@ -57,15 +58,13 @@ export class Dialler {
   #lastBridge: BridgeResult | undefined
   #hasBridged = false
   #lastAttempt: Attempt | undefined
-  /** How many of the results are an earlier server's, and how many of those the route has been told of. */
-  readonly #earlier: number
-  #replayed = 0
+  readonly #earlier: EarlierResults
 
   constructor(options: DiallerOptions) {
     this.#options = options
     this.#gatewayLeg = new GatewayLeg(options)
     this.#own = new OwnLeg({ ...options, state: () => options.stateWith() })
-    this.#earlier = options.results.length
+    this.#earlier = new EarlierResults(options.results)
   }
 
   /** How the latest leg ended. */
@@ -108,6 +107,13 @@ export class Dialler {
   /** The call is another session's, or another server's: what talks keeps its timers. */
   leave(): void {
     this.#own.abandon()
+  }
+
+  /** Its caller was connected with somebody else: for its route the talk is over, which then has the call no more. */
+  talkedElsewhere(): void {
+    const { target } = this.#lastAttempt ?? {}
+    if (target !== undefined)
+      this.#options.results.push({ target, isConnected: true, cause: 'NORMAL_CLEARING' })
   }
 
   /** Rings extensions, all at once; charged only where the tenant has an inbound tariff for the number that was called. */
@@ -182,20 +188,11 @@ export class Dialler {
     return result
   }
 
-  /**
-   * The route begins anew when its call was taken over: what it dials then is answered from what was dialled before.
-   * After a talk nothing is dialled again, even if the routing has changed since.
-   */
+  /** How an earlier server's attempt at a target ended; undefined: it is to be dialled. */
   earlierResult(target: string): BridgeResult | undefined {
-    const { results } = this.#options
-    const left = results.slice(this.#replayed, this.#earlier)
-    const talk = left.find(({ isConnected }) => isConnected)
-    const result = left.find((each) => each.target === target) ?? talk
-    if (result === undefined) return undefined
-    this.#replayed = results.indexOf(result) + 1
-    const { isConnected, cause, sipStatus } = result
-    this.#lastBridge = { isConnected, cause, ...(sipStatus !== undefined && { sipStatus }) }
-    return this.#lastBridge
+    const earlier = this.#earlier.of(target)
+    this.#lastBridge = earlier ?? this.#lastBridge
+    return earlier
   }
 
   async #dial(

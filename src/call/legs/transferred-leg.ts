@@ -81,3 +81,26 @@ export function leftRinging(callers: Event | undefined, legs: readonly Leg[]): s
   const [uuid] = (callers.peek('variable_originated_legs') ?? '').split(';')
   return uuid === '' || legs.some((leg) => leg.uuid === uuid) ? undefined : uuid
 }
+
+/** Where a caller is after a transfer: a dialplan has him, or somebody whom he was connected with, and no dialplan. */
+export type Moved = 'dialplan' | 'talk'
+
+/**
+ * Whether an event says that its caller was transferred, which breaks off what runs for him. A phone that was called and
+ * connects its caller with somebody else has FreeSWITCH's switch_ivr_uuid_bridge write down the new partner before the
+ * talk is torn apart; one that merely ended has its own partner there (recordings bridge-answered-*, refer-by-called-1).
+ *
+ * @param calledNumber what the caller's channel was for
+ */
+export function movedTo(
+  event: Event,
+  { calledNumber }: Pick<ChannelFacts, 'calledNumber'>,
+): Moved | undefined {
+  if (event.name !== 'CHANNEL_EXECUTE_COMPLETE' && event.name !== 'CHANNEL_UNBRIDGE') return undefined
+  const destination = event.peek('Caller-Destination-Number')
+  if (destination !== undefined && destination !== calledNumber) return 'dialplan'
+  if (event.name !== 'CHANNEL_UNBRIDGE') return undefined
+  const partner = event.peek('variable_bridge_uuid')
+  const parted = [event.peek('Bridge-A-Unique-ID'), event.peek('Bridge-B-Unique-ID')]
+  return partner === undefined || parted.includes(undefined) || parted.includes(partner) ? undefined : 'talk'
+}

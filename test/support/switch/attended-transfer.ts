@@ -1,6 +1,9 @@
 import type { Call } from './call.js'
 import type { CalledLeg } from './called-leg.js'
+import type { Channel } from './channel.js'
+import type { CallClock } from './clock.js'
 import { Header } from './headers.js'
+import type { Session } from './session.js'
 
 /** The channel that is replaced waits so long for its phone's BYE. */
 const parkMs = 2_000
@@ -17,19 +20,42 @@ const parkMs = 2_000
 export function transferAttended(first: Call, second: Call): void {
   const [held, other] = [talkingLeg(first), talkingLeg(second)]
   for (const { clock } of [first, second]) clock.sync()
-  first.session.channel.variables.setAll({
+  first.session.channel.variables.setAll(referVariables(second, other))
+  other.setVariable('transfer_disposition', 'bridge')
+  uuidBridge(held, other)
+  replace(second)
+}
+
+/**
+ * The same of a phone that was CALLED in the first of its two calls, by its caller or by a queue: that one's caller and
+ * whom the phone called itself are connected. What runs for the caller is broken off; its phone's leg is hung up, with a
+ * cause that its bridge then has (as in the recording refer-by-called-1), and `bridge_uuid` names the other leg by then.
+ */
+export function transferAttendedByCalled(first: Call, second: Call): void {
+  const [held, other] = [talkingLeg(first), talkingLeg(second)]
+  for (const { clock } of [first, second]) clock.sync()
+  for (const [name, value] of Object.entries(referVariables(second, other))) held.setVariable(name, value)
+  other.setVariable('transfer_disposition', 'bridge')
+  uuidBridgeCaller(first.session, other)
+  replace(second)
+}
+
+function referVariables(second: Call, other: CalledLeg): Record<string, string> {
+  return {
     transfer_disposition: 'recv_replace',
     refer_uuid: second.uuid,
     transfer_to: `att:${other.uuid}`,
-  })
-  second.session.channel.variables.setAll({
+  }
+}
+
+/** The channel whose place another one takes. */
+function replace({ session }: Call): void {
+  session.channel.variables.setAll({
     transfer_disposition: 'replaced',
     endpoint_disposition: 'ATTENDED_TRANSFER',
     park_timeout: '2:attended_transfer',
   })
-  other.setVariable('transfer_disposition', 'bridge')
-  uuidBridge(held, other)
-  second.session.park(parkMs, 'ATTENDED_TRANSFER')
+  session.park(parkMs, 'ATTENDED_TRANSFER')
 }
 
 /**
@@ -49,7 +75,24 @@ export function uuidBridge(originator: CalledLeg, originatee: CalledLeg): void {
   })
 }
 
-function step(leg: CalledLeg, other: CalledLeg): void {
+/** The same with a caller: after that talk its channel runs its dialplan's next action, if it is still there. */
+function uuidBridgeCaller(originator: Session, originatee: CalledLeg): void {
+  const { uuid, clock, channel } = originator
+  const caller = { uuid, clock, channel, profile: channel.profile }
+  step(caller, originatee)
+  step(originatee, caller)
+  originator.join(originatee)
+  originatee.joinsCaller(originator)
+}
+
+interface Party {
+  readonly uuid: string
+  readonly clock: CallClock
+  readonly channel: Channel
+  readonly profile: Channel['profile']
+}
+
+function step(leg: Party, other: Party): void {
   const { channel, profile, clock } = leg
   const source = `${Math.floor(clock.now / 1e6)}:${leg.uuid}:uuid_br:${other.uuid}`
   channel.earlierProfiles.push({ ...profile.fields })

@@ -50,7 +50,7 @@ export async function talk(session: Session, leg: CalledLeg): Promise<void> {
   session.bridgedLeg = leg
   const timers = partyTimers(session, leg)
   // Looked at again after each message: the leg may have ended while a prompt played into the talk.
-  while (leg.isUp && session.isReady)
+  while (leg.isWith(session) && leg.cause === undefined && session.isReady)
     if ((await session.wait(['leg', 'message', 'break'])) === 'message') await session.processMessages()
   for (const timer of timers) timer.cancel()
   session.bridgedLeg = undefined
@@ -135,9 +135,10 @@ function referByCaller(session: Session, leg: CalledLeg, to: string): void {
 function noteEnd(session: Session, leg: CalledLeg): void {
   const { variables, hangupCause } = session.channel
   variables.unset('bridge_to')
-  if (leg.hasLeft) return
-  if (leg.isUp && leg.outlivesCaller) return
-  if (leg.isUp) leg.end(hangupCause ?? 'NORMAL_CLEARING')
+  if (!leg.isWith(session)) return
+  const isUp = leg.cause === undefined
+  if (isUp && leg.outlivesCaller) return
+  if (isUp) leg.end(hangupCause ?? 'NORMAL_CLEARING')
   else {
     if (leg.hasHungUp) variables.set('sip_hangup_phrase', 'OK')
     variables.set('last_bridge_hangup_cause', leg.cause)

@@ -59,6 +59,8 @@ export class CalledLeg implements Leg {
   #successor: Session | undefined
   /** The leg that it talks to since somebody connected the two. */
   #partner: CalledLeg | undefined
+  /** The caller of another call, whom it talks to since somebody connected the two. */
+  #otherCaller: Session | undefined
   #isDialled = false
   #hasResponded = false
   #onOver: () => void = () => undefined
@@ -94,6 +96,11 @@ export class CalledLeg implements Leg {
   /** Whether it is there, and with who dialled it. */
   get isUp(): boolean {
     return this.cause === undefined && !this.hasLeft
+  }
+
+  /** Whether it is this one's to talk to: who dialled it, unless it has left. */
+  isWith(session: Session): boolean {
+    return (this.#otherCaller ?? (this.hasLeft ? undefined : this.#session)) === session
   }
 
   /** The leg that it talks to in its caller's stead. */
@@ -165,6 +172,8 @@ export class CalledLeg implements Leg {
     this.#session.sw.hideLeg(this)
     this.#fire('CHANNEL_HANGUP')
     this.#onChange('ends')
+    this.#otherCaller?.clock.sync()
+    this.#otherCaller?.signal('leg')
     this.profile.update({ hungUp: this.endedAt })
     void this.#report()
     const partner = this.#partner
@@ -189,6 +198,13 @@ export class CalledLeg implements Leg {
   /** It talks to another leg from now on, and who dialled it is left alone. */
   joins(partner: CalledLeg): void {
     this.#partner = partner
+    this.hasLeft = true
+    this.#onChange('ends')
+  }
+
+  /** It talks to the caller of another call from now on, and who dialled it is left alone. */
+  joinsCaller(session: Session): void {
+    this.#otherCaller = session
     this.hasLeft = true
     this.#onChange('ends')
   }
