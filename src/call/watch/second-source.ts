@@ -217,7 +217,8 @@ export class SecondSource {
       this.#waiting.postpone(call)
       return
     }
-    const record = secondRecord(told, this.#options)
+    // A leg may have told of its end while it was asked for.
+    const record = secondRecord({ ...told, ...this.#words.of(call.callUuid) }, this.#options)
     if (this.#isClosed) return
     if (record === undefined) {
       this.#forget(call)
