@@ -2,8 +2,8 @@ import t from 'tap'
 import { transferAttendedByCalled } from './support/switch/attended-transfer.js'
 import type { Call, CallOptions, CallOutcome } from './support/switch/call.js'
 import type { Action } from './support/switch/dialplan.js'
-import { farEnds, type FarEndChoice } from './support/switch/far-end.js'
-import { booksAddUp, costOf, dial, noOtherCdrs, talkedMs, world } from './support/transfers.js'
+import { farEnds, type FarEnd, type FarEndChoice } from './support/switch/far-end.js'
+import { booksAddUp, costOf, dial, noOtherCdrs, otherMobile, talkedMs, world } from './support/transfers.js'
 
 /**
  * Transfers by whom a caller was connected to, and by those who are nobody's phone here: what becomes of the caller, what
@@ -13,10 +13,21 @@ import { booksAddUp, costOf, dial, noOtherCdrs, talkedMs, world } from './suppor
 t.jobs = 16
 
 const here = await world(t, 'link', {
-  settings: { LOG_LEVEL: 'info' },
+  settings: { CREDIT_SLICE_SECONDS: '30' },
   sql: `INSERT INTO numbers (number, tenant_id, extension)
-    VALUES ('842812345678', 'demo', '1001'), ('842812345679', 'demo', '1001')`,
+    VALUES ('842812345678', 'demo', '1001');
+    INSERT INTO rates (deck_id, prefix, prefix_entered, price_per_minute) VALUES ('demo', '1', '+1', 500);
+    INSERT INTO extensions (tenant_id, number, toll_allow) VALUES ('demo', '1002', '{local,domestic}');
+    INSERT INTO accounts (code, tenant_id, extension) VALUES ('1002', 'demo', '1002')`,
 })
+/** Until then, legs that talk on without their caller have nobody who tells of them. */
+async function isLinked(): Promise<boolean> {
+  const { body } = await here.linger.http('GET', '/v1/switches')
+  return (body as { readonly items: readonly { readonly up: boolean }[] }).items.every(({ up }) => up)
+}
+
+while (!(await isLinked()));
+
 const outside = { caller: '0987654321', profile: 'external', called: '02812345678' }
 let calls = 0
 
@@ -76,8 +87,138 @@ const stories = Object.entries(ways).map(([who, options]) =>
   }),
 )
 
-await Promise.all(stories)
+/** Who is asked at an extension, and at everything else. */
+function atExtension(extension: FarEnd, other: FarEnd = farEnds.answers(300)): FarEndChoice {
+  return (dialString) => (dialString.startsWith('user/') ? extension : other)
+}
+
+const barred = 'only an extension may transfer a call to the outside, and none is known to have done it'
+const tollBarred = 'the extension may not call international numbers (toll_allow)'
+const abroad = '0012125550123'
+const refers = (by: 'caller' | 'called', to: string): FarEnd => ({
+  answersAfterMs: 0,
+  refers: { by, afterMs: 600, to },
+})
+const group = (numbers: string) => ({ to: [{ ...here.linger.esl, path: `ring/${numbers}` }] })
+/** Of two phones that ring together, 1002 takes the call. */
+const takenBy1002 =
+  (to: string): FarEndChoice =>
+  (dialString) => {
+    if (!dialString.startsWith('user/')) return farEnds.answers(300)
+    return dialString.includes('1002') ? refers('called', to) : {}
+  }
+const agent1002 = (to: string) => ({
+  to: [{ ...here.linger.esl, path: 'queue/support' }],
+  queue: {
+    agentAfterMs: 100,
+    agent: { name: '1002@default', refers: { by: 'called', afterMs: 600, to } as const },
+  },
+  farEnd: farEnds.answers(300),
+})
+
+interface Transfer {
+  readonly call: Partial<CallOptions>
+  /** Whose the transferred channel is: the caller's, or the called leg's, which is a call of its own then. */
+  readonly moves: 'caller' | 'called'
+  /** Undefined: it is dialled. */
+  readonly refusal?: string
+  /** Dialled since. */
+  readonly dialled?: string
+}
+
+const transfers: Readonly<Record<string, Transfer>> = {
+  'an outsider transfers the phone that he called to the outside': {
+    call: { ...outside, farEnd: atExtension(refers('caller', otherMobile)) },
+    moves: 'called',
+    refusal: barred,
+  },
+  'an outsider transfers the phone that he called to another phone': {
+    call: {
+      ...outside,
+      farEnd: (to) => (to.includes('1001') ? refers('caller', '1000') : farEnds.answers(300)),
+    },
+    moves: 'called',
+    dialled: '1000',
+  },
+  'whom a phone called outside transfers it to the outside': {
+    call: {
+      farEnd: (to) => (to.includes('901234567') ? refers('called', otherMobile) : farEnds.answers(300)),
+    },
+    moves: 'caller',
+    refusal: barred,
+  },
+  'whom a phone called outside transfers it to a phone': {
+    call: { farEnd: (to) => (to.includes('901234567') ? refers('called', '1001') : farEnds.answers(300)) },
+    moves: 'caller',
+    dialled: '1001',
+  },
+  'the one who answered for a group transfers to where he may not call': {
+    call: { ...outside, ...group('1001,1002'), farEnd: takenBy1002(abroad) },
+    moves: 'caller',
+    refusal: tollBarred,
+  },
+  'the one who answered for a group transfers to where he may call': {
+    call: { ...outside, ...group('1001,1002'), farEnd: takenBy1002(otherMobile) },
+    moves: 'caller',
+    dialled: '84907654321',
+  },
+  'an agent transfers to where he may not call': {
+    call: { ...outside, ...agent1002(abroad) },
+    moves: 'caller',
+    refusal: tollBarred,
+  },
+  'an agent transfers to where he may call': {
+    call: { ...outside, ...agent1002(otherMobile) },
+    moves: 'caller',
+    dialled: '84907654321',
+  },
+  'a phone transfers the phone that it called to where only that one may call': {
+    call: { caller: '1002', called: '1001', farEnd: atExtension(refers('caller', abroad)) },
+    moves: 'called',
+    refusal: tollBarred,
+  },
+  'an extension that may call everywhere transfers abroad': {
+    call: { ...outside, farEnd: atExtension(refers('called', abroad)) },
+    moves: 'caller',
+    dialled: '12125550123',
+  },
+}
+
+const movers = Object.entries(transfers).map(([what, { call: options, moves, refusal, dialled }]) =>
+  t.test(`${what}: ${refusal === undefined ? 'it goes there' : 'it is refused'}`, async (t) => {
+    const call = begin({ ...options, transferDialplan: () => [socket] })
+    if (moves === 'called') calls++
+    const { uuid, legs } = await call.ended
+    const [first, ...others] = legs.filter((leg) => leg.answeredAt !== undefined)
+    const cdr = await here.linger.cdr(moves === 'caller' ? uuid : first!.uuid)
+    t.match(cdr, {
+      refusal: refusal ?? null,
+      ...(refusal !== undefined && { hangup_cause: 'OUTGOING_CALL_BARRED' }),
+    })
+    t.same(
+      others.map(({ number }) => number),
+      dialled === undefined ? [] : [dialled],
+    )
+  }),
+)
+
+t.test('whom a caller was connected with transfers him on to the outside: it is refused', async (t) => {
+  const first = begin({ ...outside, farEnd: answers, transferDialplan: () => [socket] })
+  await first.until('CHANNEL_BRIDGE')
+  const second = begin({
+    caller: '1001',
+    farEnd: { answersAfterMs: 0, refers: { by: 'called', afterMs: 1_500, to: otherMobile } },
+  })
+  await second.until('CHANNEL_BRIDGE')
+  transferAttendedByCalled(first, second)
+  const [caller] = await Promise.all([first.ended, second.ended])
+  t.match(await here.linger.cdr(caller.uuid), { refusal: barred, hangup_cause: 'OUTGOING_CALL_BARRED' })
+  t.equal(caller.legs.length, 1)
+})
+
+await Promise.all([...stories, ...movers])
 t.test('nothing is left of them but a CDR of each', async (t) => {
+  await here.linger.cdrs(calls)
   await noOtherCdrs(t, here.linger, calls)
   await booksAddUp(t, here.linger)
 })

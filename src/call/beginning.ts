@@ -54,7 +54,7 @@ function withTransferor(
   const by = transferor(channel, state)
   const { tenant } = identity
   if (by === undefined || tenant === undefined) return identity
-  return { ...identity, transferor: catalog.extension(tenant.id, by) }
+  return { ...identity, transferor: { number: by, extension: catalog.extension(tenant.id, by) } }
 }
 
 /** A call that no route serves is refused, with a CDR: that takes a session. */

@@ -14,11 +14,19 @@ export interface Identity {
   readonly called: string
   /** The extension that calls; undefined: a caller from outside. */
   readonly callerExtension: Extension | undefined
-  /** The extension that transferred the call to where it is now: it goes there on its account. */
-  readonly transferor?: Extension | undefined
+  /** Who transferred the call to where it is now. */
+  readonly transferor?: Transferor | undefined
   /** The extension that is called, itself or by its DID. */
   readonly calledExtension: Extension | undefined
   readonly isEmergency: boolean
+}
+
+/** On whose account a transferred call goes on. */
+export interface Transferor {
+  /** Empty: somebody who is not known to be an extension of the tenant. */
+  readonly number: string
+  /** Undefined for him: an outsider may not make a call at the tenant's cost. */
+  readonly extension: Extension | undefined
 }
 
 export interface IdentifyOptions {

@@ -24,6 +24,7 @@ import type { ChannelFacts } from './facts.js'
 import { handOn, mostTransfers } from './hand-on.js'
 import { IdentifiedCall } from './identified-call.js'
 import type { Identity } from './identify.js'
+import { queueTarget } from './legs/target.js'
 import { Recorder } from './recording/recorder.js'
 import type { SessionDependencies } from './session-dependencies.js'
 import type { Story } from './story.js'
@@ -169,7 +170,7 @@ export class ServedCall extends IdentifiedCall implements Call {
     const { story } = this.#options
     // Left or not, it is a step of the call's way: first of all, so that those after it are found again.
     const joinedAt = await this.once(`queue:${name}`, () => Math.floor(Date.now() / 1000))
-    const earlier = this.#dial.earlierResult(`queue:${name}`)
+    const earlier = this.#dial.earlierResult(queueTarget(name))
     if (earlier !== undefined) return { isConnected: earlier.isConnected, why: earlier.cause }
     this.#options.announcer.queued(name)
     // Back in its place, after a server's death: each second of waiting counts one.

@@ -5,7 +5,7 @@ import type { Event } from '../esl/event.js'
 import type { Direction } from '../numbering/direction.js'
 import { legVariable } from '../numbering/dial-string.js'
 import { announcedFromJson, announcedJson, type Announced } from './announced.js'
-import type { Attempt, Leg } from './legs/legs.js'
+import type { Attempt, Leg, Taker } from './legs/legs.js'
 import type { TakenStep } from './progress.js'
 
 /**
@@ -26,6 +26,8 @@ export interface CallState {
   /** What the channel was for, as it came: if that has changed, the call was transferred. */
   readonly destination: string
   readonly route: string
+  /** The extension that transferred it to there; '': somebody did who is not known to be one. */
+  readonly transferredBy?: string
   /** With which its route began. */
   readonly args: Readonly<Record<string, unknown>>
   readonly isVip: boolean
@@ -108,6 +110,7 @@ export function decodeCallState(text: string | undefined): CallState | undefined
     isVip: json.isVip === true,
     ...(json.isBlacklisted === true && { isBlacklisted: true }),
     startedAt: number(json.startedAt),
+    ...(json.transferredBy !== undefined && { transferredBy: string(json.transferredBy) }),
     ...(json.bridgedBefore !== undefined && { bridgedBefore: string(json.bridgedBefore) }),
     legs: list(json.legs, legFromJson),
     results: list(json.results, (result) => ({
@@ -181,7 +184,7 @@ function recordingFromJson(value: unknown): PlannedRecording {
 }
 
 /** An attempt as JSON, for the channel and the journal. */
-export function attemptJson({ id, target, gateway, number, rate }: Attempt): Json {
+export function attemptJson({ id, target, gateway, number, rate, taker }: Attempt): Json {
   const carrierCost = gateway?.carrierCostPerMinute
   return {
     id,
@@ -190,6 +193,7 @@ export function attemptJson({ id, target, gateway, number, rate }: Attempt): Jso
     ...(gateway && { gateway: gateway.name }),
     ...(carrierCost !== undefined && { carrierCost: formatMoney(carrierCost) }),
     ...(rate && { rate: rateSnapshot(rate) }),
+    ...(taker && { taker }),
   }
 }
 
@@ -210,7 +214,13 @@ export function attemptFromJson(value: unknown): Attempt {
             ...(carrierCost !== undefined && { carrierCostPerMinute: parseMoney(carrierCost) }),
           },
     rate: json.rate === undefined ? undefined : rateFromSnapshot(json.rate),
+    ...(json.taker !== undefined && { taker: takerFromJson(json.taker) }),
   }
+}
+
+function takerFromJson(value: unknown): Taker {
+  const json = object(value)
+  return { legUuid: string(json.legUuid), extension: string(json.extension) }
 }
 
 type Json = Readonly<Record<string, unknown>>

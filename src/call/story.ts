@@ -156,6 +156,7 @@ export class Story {
       isVip,
       ...(isBlacklisted && { isBlacklisted }),
       startedAt: facts.createdAt,
+      ...(identity.transferor && { transferredBy: identity.transferor.number }),
       ...(facts.bridgedBefore !== undefined && { bridgedBefore: facts.bridgedBefore }),
       legs: legs.all,
       results,

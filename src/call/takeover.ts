@@ -3,6 +3,7 @@ import { causeIn } from '../channel/channel.js'
 import type { Event } from '../esl/event.js'
 import { micros } from './facts.js'
 import { isOwn, tellsOfItsEnd, type Leg } from './legs/legs.js'
+import { queueTarget } from './legs/target.js'
 import type { AttemptResult, CallState } from './state.js'
 
 /** What became of a call's attempts while no server had it. */
@@ -55,7 +56,7 @@ function whatWasDialled({ legs, results, attempt, bridgedBefore }: CallState, ch
     }
     return { legs: [...legs, leg], results: [...results, { target, isConnected: true, cause }] }
   }
-  const left = target === `queue:${channel.peek('variable_cc_queue') ?? ''}` && leftQueue(channel)
+  const left = target === queueTarget(channel.peek('variable_cc_queue') ?? '') && leftQueue(channel)
   if (left) return { legs, results: [...results, { target, ...left }] }
   const cause = causeIn(channel, 'variable_originate_disposition')
   // None, or that of an earlier leg: this one was not dialled any more.

@@ -85,9 +85,9 @@ export class Channel extends Lifetime {
     await this.line.send(this.line.set(name))
   }
 
-  /** A variable as it is now, whatever runs. Prefer what the events carry. */
-  async variable(name: string): Promise<string | undefined> {
-    const value = await this.line.send(command.api('uuid_getvar', [this.uuid, name]))
+  /** A variable as it is now, whatever runs. Prefer what the events carry. @param uuid of another leg, if it is there */
+  async variable(name: string, uuid = this.uuid): Promise<string | undefined> {
+    const value = await this.line.send(command.api('uuid_getvar', [uuid, name]))
     return value === '_undef_' ? undefined : value
   }
 

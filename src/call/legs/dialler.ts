@@ -25,6 +25,8 @@ import { Meter } from './meter.js'
 import { OwnLeg } from './own-leg.js'
 import type { Elsewhere } from '../session-dependencies.js'
 import { encodeLegState, type AttemptResult } from '../state.js'
+import { learnTaker } from './taker.js'
+import { extensionTarget, gatewayTarget, queueTarget } from './target.js'
 
 export interface DiallerOptions {
   readonly tenant: Tenant
@@ -86,6 +88,7 @@ export class Dialler {
   observe(event: Event): void {
     this.#gatewayLeg.observe(event)
     this.#own.observe(event)
+    if (event.name === 'CHANNEL_BRIDGE') learnTaker(this.#options)
     const leg = this.#options.legs.talking
     if (leg?.answeredAt === undefined || this.#meter === undefined) return
     this.#meter.start(leg.uuid, leg.answeredAt, micros(event, 'Event-Date-Timestamp') ?? leg.answeredAt)
@@ -123,7 +126,7 @@ export class Dialler {
   ): Promise<BridgeResult> {
     const { tenant, facts, identity, catalog, legs } = this.#options
     const numbers = extensions.map(({ number }) => number)
-    const target = `extension:${numbers.join('+')}`
+    const target = extensionTarget(numbers)
     const earlier = this.earlierResult(target)
     if (earlier !== undefined) return earlier
     const domain = tenant.domain ?? facts.domain ?? facts.authRealm
@@ -150,7 +153,7 @@ export class Dialler {
     options: GatewayDialOptions = {},
   ): Promise<GatewayResult> {
     const { identity } = this.#options
-    const target = `gateway:${gateway.name}${number === identity.called ? '' : `:${number}`}`
+    const target = gatewayTarget(gateway.name, number === identity.called ? undefined : number)
     const earlier = this.earlierResult(target)
     if (earlier !== undefined) return earlier
     const rate = await legRate(number, this.#options)
@@ -169,7 +172,7 @@ export class Dialler {
     { score, music }: { readonly score: number; readonly music?: Prompt },
   ): Promise<QueueResult> {
     const { channel, legs, identity, results, stateWith } = this.#options
-    const target = `queue:${name}`
+    const target = queueTarget(name)
     const attempt: Attempt = {
       id: randomUUID(),
       target,

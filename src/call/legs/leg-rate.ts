@@ -42,7 +42,13 @@ export async function legRate(number: string, options: LegRateOptions): Promise<
   if (isEmergencyLeg(number, options)) return undefined
   if (catalog.isBlocked(tenant.id, number))
     return refuse('OUTGOING_CALL_BARRED', 'the tenant blocks this destination')
-  const tollAllow = (identity.callerExtension ?? identity.transferor)?.tollAllow
+  const { transferor, direction } = identity
+  if (transferor !== undefined && transferor.extension === undefined && direction === 'outbound')
+    return refuse(
+      'OUTGOING_CALL_BARRED',
+      'only an extension may transfer a call to the outside, and none is known to have done it',
+    )
+  const tollAllow = (transferor?.extension ?? identity.callerExtension)?.tollAllow
   if (tollAllow !== undefined) {
     const kind = numberClass(number, tenant)
     if (!isTollAllowed(kind, tollAllow))

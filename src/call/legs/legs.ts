@@ -2,18 +2,27 @@ import type { Event } from '../../esl/event.js'
 import type { Rate } from '../../billing/rating.js'
 import type { Gateway } from '../../store/catalog.js'
 import { micros } from '../facts.js'
+import { answeredTarget } from './target.js'
 
 /** What was dialled, with what it will cost: frozen before the leg is dialled. */
 export interface Attempt {
   /** Its name among the call's attempts: what is reserved for it is found by it. */
   readonly id: string
-  /** `gateway:carrier1`, `extension:1001`. */
+  /** See target.ts. */
   readonly target: string
   /** Undefined for an extension. */
   readonly gateway: Pick<Gateway, 'name' | 'carrierCostPerMinute'> | undefined
   readonly number: string
   /** Undefined: nothing is charged (an extension without an inbound tariff, an emergency number). */
   readonly rate: Rate | undefined
+  /** Whose phone has the call, where several might: learnt when the talk begins. */
+  taker?: Taker
+}
+
+/** Of a group of extensions, or the agents of a queue, the one who talks. */
+export interface Taker {
+  readonly legUuid: string
+  readonly extension: string
 }
 
 /** A called leg that was connected to the caller. */
@@ -32,9 +41,6 @@ export interface Leg {
    */
   hasLeft?: boolean
 }
-
-/** What an attempt is for that is no leg at all: the caller is answered here, at a price. */
-export const answeredTarget = 'answered'
 
 /** Whether it is the caller's own leg, which is charged from our answer on; no called one. */
 export function isOwn({ attempt }: Pick<Leg, 'attempt'>): boolean {

@@ -10,9 +10,10 @@ import type { Catalog, Tenant } from '../../store/catalog.js'
 import { adoptLeg } from './adopt-leg.js'
 import { micros, type ChannelFacts } from '../facts.js'
 import type { Identity } from '../identify.js'
-import { answeredTarget, isOwn, type Attempt, type Legs } from './legs.js'
+import { isOwn, type Attempt, type Legs } from './legs.js'
 import { Meter, retryMs, timerName } from './meter.js'
 import { decodeLegState } from '../state.js'
+import { answeredTarget } from './target.js'
 import { timersOf, type TalkingLeg } from './talking-leg.js'
 
 export interface OwnLegOptions {

@@ -4,6 +4,8 @@ import { channelFacts, micros, type ChannelFacts } from '../facts.js'
 import type { IdentifyOptions } from '../identify.js'
 import type { Leg } from './legs.js'
 import { legStateOf, type CallState, type LegState } from '../state.js'
+import { dialedUser } from './taker.js'
+import { extensionsOf } from './target.js'
 
 /**
  * A leg that we dialled, and that somebody transferred since, runs a dialplan and opens a socket under its own uuid
@@ -32,10 +34,10 @@ export function callFacts(channel: Event, state?: CallState): ChannelFacts {
   if (dialled === undefined) return facts
   const { target, number } = dialled.attempt
   // Of several extensions that rang together the channel knows which one it is.
-  const isOne = !target.startsWith('extension:') || target === `extension:${number}`
+  const isGroup = extensionsOf(target).length > 1
   return {
     ...facts,
-    callerNumber: isOne ? number : facts.callerNumber,
+    callerNumber: isGroup ? (channel.peek(`variable_${dialedUser}`) ?? facts.callerNumber) : number,
     // FreeSWITCH's own `Outbound Call`.
     callerName: '',
     isAnonymous: false,
@@ -53,20 +55,46 @@ export function ownerOf(
   const dialled = transferredLeg(channel)
   const tenant = dialled && catalog.tenant(dialled.tenant)
   if (dialled === undefined || tenant === undefined) return undefined
-  const isExtension = dialled.attempt.target.startsWith('extension:')
+  const isExtension = extensionsOf(dialled.attempt.target).length > 0
   return { tenant, ...(isExtension && { extension: callerNumber }) }
 }
 
 /**
- * The number of the extension that may have transferred a call to where it is now: of a leg who had dialled it, of a
- * caller whom he talked to last.
+ * Who transferred a call to where it is now. That is an extension only where the channel proves it: it talked last to the
+ * leg that was dialled for it, or that dialled it, and to no third one that it was connected with since.
+ *
+ * @returns its number; empty: a REFER by somebody else, which leaves its Refer-To there (recordings refer-by-*); undefined:
+ *   nobody transferred it, or its own dialplan or a route did
  */
 export function transferor(channel: Event, state: CallState | undefined): string | undefined {
+  if (state !== undefined && state.destination === channel.peek('Caller-Destination-Number'))
+    return state.transferredBy
+  const partner = channel.peek('variable_last_bridge_to')
+  const by = state === undefined ? dialler(channel, partner) : taker(channel, state.attempt, partner)
+  if (by !== undefined) return by
+  if (channel.peek('variable_sip_refer_to') !== undefined)
+    return state?.attempt ? '' : (state?.transferredBy ?? '')
+  return state?.transferredBy
+}
+
+/** The extension that had a leg dialled, if the leg talked to it last. */
+function dialler(channel: Event, partner: string | undefined): string | undefined {
   const dialled = transferredLeg(channel)
-  if (dialled !== undefined) return dialled.extension
-  if (state === undefined || state.destination === channel.peek('Caller-Destination-Number')) return undefined
-  const target = state.attempt?.target ?? state.results.findLast(({ isConnected }) => isConnected)?.target
-  return /^extension:(.+)$/.exec(target ?? '')?.[1]
+  return dialled !== undefined && dialled.callUuid === partner ? dialled.extension : undefined
+}
+
+/** The extension that took what a caller dialled, if he talked to it last. */
+function taker(
+  channel: Event,
+  attempt: CallState['attempt'],
+  partner: string | undefined,
+): string | undefined {
+  if (attempt === undefined || partner === undefined) return undefined
+  if (attempt.taker !== undefined)
+    return attempt.taker.legUuid === partner ? attempt.taker.extension : undefined
+  const [extension, ...others] = extensionsOf(attempt.target)
+  const isOneOfHis = channel.peek('variable_originated_legs')?.includes(partner) === true
+  return others.length === 0 && isOneOfHis ? extension : undefined
 }
 
 /**

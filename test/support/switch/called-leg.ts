@@ -84,6 +84,7 @@ export class CalledLeg implements Leg {
     this.profile = new Profile(calledProfile(session, this.uuid, dialled))
     for (const [name, value] of exportedVariables(session)) this.ownVariables.set(name, value)
     for (const [name, value] of dialled.variables) this.ownVariables.set(name, value)
+    for (const [name, value] of directoryVariables(dialled)) this.ownVariables.set(name, value)
     this.over = new Promise((resolve) => {
       this.#onOver = resolve
     })
@@ -321,4 +322,14 @@ export class CalledLeg implements Leg {
   #after(ms: number, run: () => void): void {
     this.#timers.push(this.clock.after(ms, 'script', run))
   }
+}
+
+/** What mod_dptools' user_outgoing_channel writes on a leg that is dialled as `user/1001@domain`. */
+function directoryVariables({ dialString }: DialledLeg): [name: string, value: string][] {
+  const [, user, domain] = /^user\/([^@]+)(?:@(.+))?$/.exec(dialString) ?? []
+  if (user === undefined) return []
+  return [
+    ['dialed_user', user],
+    ...(domain === undefined ? [] : [['dialed_domain', domain] as [string, string]]),
+  ]
 }

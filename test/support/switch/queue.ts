@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 
 import { CalledLeg } from './called-leg.js'
+import type { FarEnd } from './far-end.js'
 import { answerChannel, setPlayed } from './media.js'
 import type { Session } from './session.js'
 
@@ -15,6 +16,7 @@ export interface Agent {
   readonly answersAfterMs?: number
   /** So long after his answer. Without it, he never does. */
   readonly hangsUpAfterMs?: number
+  readonly refers?: NonNullable<FarEnd['refers']>
 }
 
 /** What becomes of a caller in a queue. */
@@ -189,9 +191,9 @@ class Stay {
     this.#session.signal('leg')
   }
 
-  #ring({ name = '1001@default', answersAfterMs = 0, hangsUpAfterMs }: Agent): void {
+  #ring({ name = '1001@default', answersAfterMs = 0, ...then }: Agent): void {
     const session = this.#session
-    const farEnd = { answersAfterMs, ...(hangsUpAfterMs !== undefined && { hangsUpAfterMs }) }
+    const farEnd = { answersAfterMs, ...then }
     const dialled = {
       dialString: `user/${name}`,
       number: name.split('@')[0] ?? '',
