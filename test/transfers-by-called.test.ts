@@ -16,6 +16,11 @@ const here = await world(t, 'link', {
   settings: { CREDIT_SLICE_SECONDS: '30' },
   sql: `INSERT INTO numbers (number, tenant_id, extension)
     VALUES ('842812345678', 'demo', '1001');
+    INSERT INTO decks (id, name, currency) VALUES ('in', 'Inbound', 'VND');
+    INSERT INTO rates (deck_id, prefix, prefix_entered, price_per_minute, connection_fee)
+    VALUES ('in', '842812345679', '02812345679', 120, 10);
+    UPDATE tenants SET inbound_deck_id = 'in' WHERE id = 'demo';
+    INSERT INTO numbers (number, tenant_id, extension) VALUES ('842812345679', 'demo', '1001');
     INSERT INTO rates (deck_id, prefix, prefix_entered, price_per_minute) VALUES ('demo', '1', '+1', 500);
     INSERT INTO extensions (tenant_id, number, toll_allow) VALUES ('demo', '1002', '{local,domestic}');
     INSERT INTO accounts (code, tenant_id, extension) VALUES ('1002', 'demo', '1002')`,
@@ -216,7 +221,26 @@ t.test('whom a caller was connected with transfers him on to the outside: it is 
   t.equal(caller.legs.length, 1)
 })
 
-await Promise.all([...stories, ...movers])
+const race = t.test('of two phones that answer at once the one that loses costs nothing', async (t) => {
+  const call = begin({
+    ...outside,
+    ...group('1000,1001'),
+    called: '02812345679',
+    farEnd: farEnds.answers(1_000, 200),
+  })
+  const { uuid, legs } = await call.ended
+  const [winner, loser] = legs
+  t.match(loser, { cause: 'LOSE_RACE', answeredAt: Number })
+  const { charges, ...cdr } = await here.linger.cdr(uuid)
+  t.match(cdr, { b_leg_uuid: winner!.uuid, billed_ms: 1_000 })
+  t.equal(cdr.cost, '12.00')
+  t.same(
+    charges.map((charge) => charge.leg_uuid),
+    [winner!.uuid],
+  )
+})
+
+await Promise.all([...stories, ...movers, race])
 t.test('nothing is left of them but a CDR of each', async (t) => {
   await here.linger.cdrs(calls)
   await noOtherCdrs(t, here.linger, calls)

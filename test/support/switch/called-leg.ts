@@ -22,6 +22,7 @@ import { Header } from './headers.js'
 import { Profile } from './profile.js'
 import type { Session } from './session.js'
 import type { Leg, LegOutcome } from './legs.js'
+import { frameMs } from './thread.js'
 
 /** A called party that refuses does so this long after it was dialled, unless told. */
 const refusalMs = 20
@@ -182,6 +183,14 @@ export class CalledLeg implements Leg {
     this.#partner = undefined
     partner.clock.sync()
     partner.end('NORMAL_CLEARING')
+  }
+
+  /** Another one has the call. Who answers in the same frame has answered too: originate looks at them once a frame. */
+  loseRace(): void {
+    const { answersAfterMs = Infinity } = this.farEnd
+    const answersAt = this.profile.fields.created + answersAfterMs * 1000
+    if (!this.isAnswered && this.isUp && answersAt <= this.clock.now + frameMs * 1000) this.#answer()
+    this.end('LOSE_RACE')
   }
 
   /** Transferred, it has a dialplan of its own from now on. */

@@ -72,7 +72,7 @@ async function dialGroup(session: Session, legs: readonly CalledLeg[], seconds: 
     else if (wake === 'time' && isSilent() && clock.now >= silence) cause = endAll(legs, 'PROGRESS_TIMEOUT')
     else if (wake === 'time' && clock.now >= deadline) cause = endAll(legs, 'NO_ANSWER')
     else if (!legs.some((leg) => leg.isUp)) cause = legs.at(-1)?.cause ?? 'NONE'
-    if (answered !== undefined) for (const leg of legs) if (leg !== answered) leg.end('LOSE_RACE')
+    if (answered !== undefined) for (const leg of legs) if (leg !== answered) leg.loseRace()
   }
   for (const timer of timers) timer.cancel()
   return cause
