@@ -1,4 +1,11 @@
+import { randomUUID } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import t from 'tap'
+import { plainTerms } from '../src/billing/rating.js'
+import { answeredTarget } from '../src/call/legs/target.js'
+import { encodeCallState } from '../src/call/state.js'
+import { temporaryFolder } from './support/services.js'
 import { transferAttendedByCalled } from './support/switch/attended-transfer.js'
 import type { Call, CallOptions, CallOutcome } from './support/switch/call.js'
 import type { Action } from './support/switch/dialplan.js'
@@ -12,8 +19,17 @@ import { booksAddUp, costOf, dial, noOtherCdrs, otherMobile, talkedMs, world } f
 
 t.jobs = 16
 
+const ownRoutes = await temporaryFolder(t)
+await writeFile(
+  join(ownRoutes, 'twice.mjs'),
+  `export default { name: 'twice', summary: 'For the test', run: async (call) => {
+    await Promise.all([call.answer(), call.answer()])
+    await call.play('announcement.wav')
+  } }`,
+)
+
 const here = await world(t, 'link', {
-  settings: { CREDIT_SLICE_SECONDS: '30' },
+  settings: { CREDIT_SLICE_SECONDS: '30', ROUTES_DIR: ownRoutes },
   sql: `INSERT INTO numbers (number, tenant_id, extension)
     VALUES ('842812345678', 'demo', '1001');
     INSERT INTO decks (id, name, currency) VALUES ('in', 'Inbound', 'VND');
@@ -240,7 +256,52 @@ const race = t.test('of two phones that answer at once the one that loses costs 
   )
 })
 
-await Promise.all([...stories, ...movers, race])
+const twice = t.test('a call that its route answers twice at once has one hangup timer', async (t) => {
+  const called = '02812345679'
+  const to = [{ ...here.linger.esl, path: 'twice' }]
+  const { uuid, connections } = await begin({ ...outside, called, to }).ended
+  const lines = connections.flatMap(({ commands }) => commands.map(({ line }) => line))
+  t.equal(lines.filter((line) => line.includes('sched_api') && line.includes(uuid)).length, 1)
+  t.match(await here.linger.cdr(uuid), { charges: [{ leg_uuid: uuid }] })
+})
+
+const takenOver = t.test(
+  'a server dies when it has set its timer, before its answer: the next one takes that off',
+  async (t) => {
+    const called = '02812345679'
+    const rate = { ...plainTerms, prefix: '', prefixEntered: '', description: '', pricePerMinute: 0n }
+    const attempt = { id: randomUUID(), target: answeredTarget, gateway: undefined, number: called, rate }
+    const timer = `linger-${randomUUID()}`
+    const call = begin({
+      ...outside,
+      called,
+      variables: {
+        linger_timers: timer,
+        linger_call: encodeCallState({
+          ...{ node: 'dead', takeovers: 0, tenant: 'demo', direction: 'inbound' },
+          ...{ caller: '84987654321', called: '842812345679', destination: called },
+          ...{ route: 'twice', args: {}, isVip: false, startedAt: Date.now() * 1000 },
+          legs: [
+            {
+              ...{ uuid: randomUUID(), attempt, answeredAt: undefined },
+              ...{ bridgedAt: 0, endedAt: undefined, endIsExact: false },
+            },
+          ],
+          ...{ results: [], steps: [], isGivenBack: false, attempt: undefined },
+        }),
+      },
+    })
+    const { connections } = await call.ended
+    const lines = connections.flatMap(({ commands }) => commands.map(({ line }) => line))
+    const [answer = NaN, off = NaN] = ['linger_timers', `sched_del ${timer}`].map((text) =>
+      lines.findIndex((line) => line.includes(text) && line.includes(timer)),
+    )
+    t.ok(answer >= 0 && off > answer, 'and remembers it until then')
+    await here.linger.cdr(call.uuid)
+  },
+)
+
+await Promise.all([...stories, ...movers, race, twice, takenOver])
 t.test('nothing is left of them but a CDR of each', async (t) => {
   await here.linger.cdrs(calls)
   await noOtherCdrs(t, here.linger, calls)

@@ -17,8 +17,8 @@ export { stateVariable, timersVariable, timerSeparator } from './variables.js'
 export interface TimedAnswer {
   /** What its call must remember. */
   readonly state: string
-  /** The name of its hangup timer, and when that fires, in s. */
-  readonly timer: string
+  /** The name of its hangup timer, and of those that others may have set before; and when it fires, in s. */
+  readonly timers: readonly [timer: string, ...earlier: string[]]
   readonly seconds: number
 }
 
@@ -195,11 +195,11 @@ export class Channel extends Lifetime {
     await this.line.send(command.api('uuid_broadcast', [this.uuid, sound, 'aleg']))
   }
 
-  #timed({ state, timer, seconds }: TimedAnswer): readonly command.Command[] {
+  #timed({ state, timers, seconds }: TimedAnswer): readonly command.Command[] {
     return [
       this.line.set(stateVariable, state),
-      this.line.set(timersVariable, timer),
-      command.api('sched_api', [`+${seconds}`, timer, 'uuid_kill', this.uuid, 'ALLOTTED_TIMEOUT']),
+      this.line.set(timersVariable, timers.join(timerSeparator)),
+      command.api('sched_api', [`+${seconds}`, timers[0], 'uuid_kill', this.uuid, 'ALLOTTED_TIMEOUT']),
     ]
   }
 }

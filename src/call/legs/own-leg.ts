@@ -41,6 +41,7 @@ export class OwnLeg {
   #meter: Meter | undefined
   #retry: NodeJS.Timeout | undefined
   #isOver = false
+  #answering: Promise<void> | undefined
 
   constructor(options: OwnLegOptions) {
     this.#options = options
@@ -55,7 +56,15 @@ export class OwnLeg {
    * Answers the caller, if nobody has; refuses the call when its tenant cannot pay for that.
    * @param after what may be used of what an attempt before held
    */
-  async answer(after?: EndedAttempt): Promise<void> {
+  answer(after?: EndedAttempt): Promise<void> {
+    // A route that asks twice at once is answered, and pays, once.
+    this.#answering ??= this.#answer(after).finally(() => {
+      this.#answering = undefined
+    })
+    return this.#answering
+  }
+
+  async #answer(after: EndedAttempt | undefined): Promise<void> {
     const { channel, legs } = this.#options
     const attempt = legs.own?.attempt ?? this.#attempt()
     if (attempt === undefined || legs.own?.answeredAt !== undefined) return channel.answer()
@@ -119,23 +128,36 @@ export class OwnLeg {
   }
 
   async #answerAt(attempt: Attempt, after: EndedAttempt | undefined): Promise<void> {
-    const { facts, channel, legs, credit, log, tenant, refuse, state } = this.#options
+    const { facts, channel, legs, credit, log, tenant, state } = this.#options
     const leg = this.#creditLeg(attempt, after)
     const granted = await credit.authorise(leg)
-    if (granted.kind === 'refused')
-      return refuse(granted.reason === 'away' ? 'NORMAL_TEMPORARY_FAILURE' : 'CALL_REJECTED', granted.message)
+    if (granted.kind === 'refused') return this.#refuse(granted)
+    const earlier = legs.own === undefined ? [] : await this.#timersBefore()
     if (legs.own === undefined) legs.answering(facts.uuid, attempt, undefined)
     const timer = timerName(facts.uuid)
     const { ringSeconds } = tenant
     this.#meter = new Meter({ credit, control: channel, log, leg, granted, ringSeconds, timer })
-    await channel.answer({ state: state(), timer, seconds: granted.untilMs / 1000 })
+    await channel.answer({ state: state(), timers: [timer, ...earlier], seconds: granted.untilMs / 1000 })
+    await Promise.all(earlier.map((name) => channel.unschedule(name)))
+  }
+
+  /** Of a server that died before its answer: they would end the call with the slice that it had reserved. */
+  async #timersBefore(): Promise<string[]> {
+    const { channel, facts } = this.#options
+    // What is under the uuid is the dialplan's guard, which is off by now.
+    return timersOf(facts.uuid, await channel.variable(timersVariable)).filter((name) => name !== facts.uuid)
+  }
+
+  #refuse({ reason, message }: { readonly reason: string; readonly message: string }): Promise<never> {
+    const cause = reason === 'away' ? 'NORMAL_TEMPORARY_FAILURE' : 'CALL_REJECTED'
+    return this.#options.refuse(cause, message)
   }
 
   /** It is answered already: by its dialplan, or by the far end that it talked to. */
   async #chargeFrom(answeredAt: number, attempt: Attempt, after: EndedAttempt | undefined): Promise<void> {
-    const { facts, channel, legs, credit, refuse, state, tenant } = this.#options
+    const { facts, channel, legs, credit, state, tenant } = this.#options
     const granted = await credit.authorise(this.#creditLeg(attempt, after))
-    if (granted.kind === 'refused') return refuse('CALL_REJECTED', granted.message)
+    if (granted.kind === 'refused') return this.#refuse(granted)
     if (legs.own === undefined) legs.answering(facts.uuid, attempt, answeredAt)
     await channel.remember(state())
     const { uuid } = facts
