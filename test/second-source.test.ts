@@ -463,6 +463,19 @@ story(
   },
 )
 
+story('a leg that ends while the switch is asked for it is charged to its own end', async (t, told) => {
+  const leftAt = told.startedAt + 20 * second
+  const has = async (): Promise<boolean> => {
+    await here.source.receive(told.called())
+    return false
+  }
+  const here = await node(t, { elsewhere: { has, heardAt: () => 0, isLinked: () => true } })
+  await here.journal.openCall(told.callUuid, told.open(leftAt, { endedAt: leftAt, hasLeft: true }))
+  here.source.observe(told.event(told.variables()))
+  t.match(await cdrOf(told.callUuid), { billed_ms: '60000', cost: '500.000000' })
+  return here
+})
+
 story(
   'a leg that was connected with another call while it rang is charged, though its caller never talked to it',
   async (t, told) => {
