@@ -10,6 +10,7 @@ import { temporaryFolder } from './support/services.js'
 import type { Call, CallOptions } from './support/switch/call.js'
 import { farEnds } from './support/switch/far-end.js'
 import { SimulatedSwitch } from './support/switch/switch.js'
+import { until } from './support/wire.js'
 
 /** Calls that are handed on to a dialplan of the operator's own: looked at and given back, or transferred to it. */
 
@@ -292,8 +293,9 @@ t.test('event publishes what the channel says, and gives the call back', async (
   t.match(await linger.cdr(outcome.uuid), { route: 'event', source: 'link' })
   const redis = new Redis(linger.redisUrl)
   t.teardown(() => redis.quit())
-  await linger.server.close({ deadlineMs: 0 })
+  await until(async () => (await redis.exists('stats:calls:11223344:queued')) === 1)
   t.same(await redis.smembers('stats:calls:11223344:queued'), ['call-1'])
+  await until(async () => (await redis.ttl('stats:calls:11223344:queued')) > 0)
   t.ok((await redis.ttl('stats:calls:11223344:queued')) > 86_000)
 })
 

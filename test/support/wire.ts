@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { Test } from 'tap'
@@ -112,9 +112,12 @@ export async function socketPair(t: Test): Promise<{ near: Socket; far: Socket }
   return { near, far }
 }
 
-/** Asks again, a turn of the event loop each, until it is so. The test's own time-out ends it otherwise. */
-export async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await nextTurn()
+/**
+ * Asks again until it is so: a turn of the event loop each at first, then every few milliseconds, so that what is
+ * waited for has the CPU. The test's own time-out ends it otherwise.
+ */
+export async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
+  for (let turn = 0; !(await isSo()); turn++) await (turn < 20 ? nextTurn() : delay(2))
 }
 
 setFlagsFromString('--expose-gc')
