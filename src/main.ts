@@ -6,7 +6,6 @@ import { holdDataDir } from './data-dir.js'
 import { startEmbeddedPostgres } from './embedded/postgres.js'
 import { startEmbeddedRedis } from './embedded/redis.js'
 import { openLog } from './log.js'
-import { startServer } from './server.js'
 import type { Service } from './start-screen.js'
 import { startScreen } from './start-screen.js'
 
@@ -38,6 +37,8 @@ async function main(): Promise<void> {
     if (isStopped()) return
     const redis = await redisService(config, dataDir.path, logger, undo)
     if (isStopped()) return
+    // Not before: to read all of it takes a second, in which a wrong setting could have been told.
+    const { startServer } = await import('./server.js')
     const server = await startServer({
       config,
       log: logger,

@@ -13,50 +13,47 @@ t.test('the server process', async (t) => {
   const data = join(cwd, '.linger')
   let key: string | undefined
 
-  await t.test('starts with nothing given, shows its admin key, and stops in order at SIGTERM', async (t) => {
+  await t.test('starts with nothing given, shows its admin key, and refuses a second one', async (t) => {
     const run = startProcess(cwd)
     const { http, key: made } = await screen(run)
     key = made
     t.match(key, /^[A-Za-z0-9_-]{24,}$/)
     t.match(run.out(), data)
-    const answer = await fetch(`${http}/v1/cdrs`, { headers: { authorization: `Bearer ${String(key)}` } })
+    const authorization = `Bearer ${String(key)}`
+    const answer = await fetch(`${http}/v1/cdrs`, { headers: { authorization } })
     t.equal(answer.status, 200)
-    const postmaster = parseInt(readFileSync(join(data, 'postgres/data/postmaster.pid'), 'latin1'))
-    t.not(commandLine(postmaster), '')
-    run.child.kill('SIGTERM')
-    t.equal(await run.ended, 0)
-    t.equal(run.err(), '')
-    t.equal(commandLine(postmaster), '', 'its PostgreSQL has ended too')
-    t.notOk(existsSync(join(data, 'lock')))
+    const listed = await fetch(`${http}/v1/blacklist`, {
+      method: 'POST',
+      headers: { authorization, 'content-type': 'application/json' },
+      body: JSON.stringify({ number: '0912406496' }),
+    })
+    t.ok(listed.ok, `${listed.status}`)
+    const second = startProcess(cwd)
+    t.equal(await second.ended, 1)
+    t.match(second.err(), /^linger: another Linger \(process \d+\) runs on this data .*\n$/)
+    run.child.kill('SIGKILL')
+    await run.ended
   })
 
   await t.test(
-    'starts again after kill -9 without cleaning, with its data, and refuses a second one',
+    'starts again after kill -9 without cleaning, with its data, and stops in order',
     async (t) => {
-      const killed = startProcess(cwd)
-      const before = await screen(killed)
-      t.equal(before.key, undefined, 'the key is shown at the first start alone')
-      const headers = { authorization: `Bearer ${String(key)}`, 'content-type': 'application/json' }
-      const listed = await fetch(`${before.http}/v1/blacklist`, {
-        method: 'POST',
-        headers,
-        body: JSON.stringify({ number: '0912406496' }),
-      })
-      t.ok(listed.ok, `the key of the first start is still good (${listed.status})`)
-      const second = startProcess(cwd)
-      t.equal(await second.ended, 1)
-      t.match(second.err(), /^linger: another Linger \(process \d+\) runs on this data .*\n$/)
-      killed.child.kill('SIGKILL')
-      await killed.ended
-
       const again = startProcess(cwd)
-      const { http } = await screen(again)
-      const found = await fetch(`${http}/v1/blacklist/0912406496`, { headers })
-      t.equal(found.status, 200, 'what was listed is listed')
-      again.child.kill('SIGINT')
-      // npm passes a Ctrl-C on to a process that has had it from the terminal: still an orderly stop.
+      const { http, key: none } = await screen(again)
+      t.equal(none, undefined, 'the key is shown at the first start alone')
+      const found = await fetch(`${http}/v1/blacklist/0912406496`, {
+        headers: { authorization: `Bearer ${String(key)}` },
+      })
+      t.equal(found.status, 200, 'the key of the first start is still good, and what was listed is listed')
+      const postmaster = parseInt(readFileSync(join(data, 'postgres/data/postmaster.pid'), 'latin1'))
+      t.not(commandLine(postmaster), '')
+      // As a service manager asks it to; and npm passes a Ctrl-C on to a process that has had it from the terminal.
+      again.child.kill('SIGTERM')
       again.child.kill('SIGINT')
       t.equal(await again.ended, 0)
+      t.equal(again.err(), '')
+      t.equal(commandLine(postmaster), '', 'its PostgreSQL has ended too')
+      t.notOk(existsSync(join(data, 'lock')))
     },
   )
 
