@@ -185,7 +185,7 @@ export class ServedCall extends IdentifiedCall implements Call {
     const { story } = this.#options
     story.isRecorded = isRecorded
     if (!isRecorded) this.#recorder.stop()
-    else if (story.legs.talking !== undefined) this.#recorder.start()
+    else if (story.legs.talking !== undefined || story.legs.attempt !== undefined) this.#recorder.start()
   }
 
   async go(step: Step): Promise<void> {
