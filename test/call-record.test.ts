@@ -70,6 +70,7 @@ function recordOf(name: string, story: Partial<CallStory> = {}): CallRecord {
     isBlacklisted: false,
     refusal: undefined,
     recordingPath: undefined,
+    earlierRecordings: [],
     ending: undefined,
     finalEvent,
     lastHeardAt,

@@ -24,6 +24,8 @@ export interface CallStory {
   readonly refusal: string | undefined
   /** On the switch: where RECORD_STOP said, or where it was told to record. */
   readonly recordingPath: string | undefined
+  /** Of the same call, oldest first. */
+  readonly earlierRecordings: readonly string[]
   /** What the session hung up with, and on whose account; undefined when it did not. */
   readonly ending: { readonly cause: string; readonly by: 'called' | 'server' } | undefined
   /** CHANNEL_HANGUP_COMPLETE; undefined when it never came. */
@@ -133,6 +135,8 @@ export function callRecord(story: CallStory): CallRecord {
     variables: {
       ...(final && kept(final)),
       ...(transferredFrom !== undefined && { transferred_from: transferredFrom }),
+      // No path of ours has a space.
+      ...(story.earlierRecordings.length > 0 && { earlier_recordings: story.earlierRecordings.join(' ') }),
     },
     charges: charges.map(({ charge }) => charge),
   }

@@ -60,6 +60,8 @@ export interface PlannedRecording {
   readonly path: string
   /** It writes no more to it: that was stopped, or broke off. */
   readonly isOver: boolean
+  /** What the call was recorded to before, oldest first. */
+  readonly earlier?: readonly string[]
 }
 
 export interface AttemptResult {
@@ -180,7 +182,11 @@ export function legFromJson(value: unknown): Leg {
 /** @throws RangeError when it is none */
 function recordingFromJson(value: unknown): PlannedRecording {
   const json = object(value)
-  return { path: string(json.path), isOver: json.isOver === true }
+  return {
+    path: string(json.path),
+    isOver: json.isOver === true,
+    ...(json.earlier !== undefined && { earlier: texts(json.earlier) }),
+  }
 }
 
 /** An attempt as JSON, for the channel and the journal. */
@@ -261,6 +267,11 @@ function steps(value: unknown): TakenStep[] {
 function list<T>(value: unknown, read: (item: Json) => T): T[] {
   if (!Array.isArray(value)) throw new RangeError('no list where one is expected')
   return value.map((item) => read(object(item)))
+}
+
+function texts(value: unknown): string[] {
+  if (!Array.isArray(value)) throw new RangeError('no list where one is expected')
+  return value.map(string)
 }
 
 function string(value: unknown): string {

@@ -47,8 +47,8 @@ export class Story {
   recording: PlannedRecording | undefined
   /** What this server wrote on the channel last. */
   lastState: string | undefined
-  /** Where the switch says that it has recorded, last. */
-  #recordedTo: string | undefined
+  /** Where the switch says that it has recorded, in order. */
+  readonly #recordedTo: string[] = []
   #lastEventAt: number
   /** When that was by the monotonic clock here. */
   #lastEventHere = performance.now()
@@ -73,8 +73,9 @@ export class Story {
   }
 
   #recorded(path: string | undefined): void {
-    this.#recordedTo = path
-    if (path !== undefined && path === this.recording?.path) this.recording = { path, isOver: true }
+    if (path === undefined) return
+    this.#recordedTo.push(path)
+    if (path === this.recording?.path) this.recording = { ...this.recording, isOver: true }
   }
 
   /** µs, by the switch's clock. */
@@ -185,6 +186,7 @@ export class Story {
     const { facts, identity, legs, route, gateway, isVip, isBlacklisted, refusal, ending } = this
     const final = this.lastWord(finalEvent)
     if (final === undefined) legs.close(this.#lastEventAt)
+    const recordingPath = this.#recordedPath(finalEvent !== undefined)
     return callRecord({
       source: finalEvent ? 'session' : (this.#callersDocument?.source ?? 'incomplete'),
       isTakenOver: this.takeovers > 0,
@@ -196,7 +198,8 @@ export class Story {
       isVip,
       isBlacklisted,
       refusal,
-      recordingPath: this.#recordedPath(finalEvent !== undefined),
+      recordingPath,
+      earlierRecordings: this.#recordedBefore(recordingPath),
       ending,
       finalEvent: final,
       lastHeardAt: this.#lastEventAt,
@@ -206,7 +209,7 @@ export class Story {
   /** What was asked for and talked, and of which the switch, whose final word is here, says nothing. */
   get missingRecording(): string | undefined {
     const { recording, takeovers, legs } = this
-    const isOurs = this.#recordedTo === undefined && takeovers === 0 && hasTalk(legs.all)
+    const isOurs = this.#recordedTo.length === 0 && takeovers === 0 && hasTalk(legs.all)
     return isOurs && recording?.isOver === false ? recording.path : undefined
   }
 
@@ -214,11 +217,21 @@ export class Story {
   #recordedPath(isHeard: boolean): string | undefined {
     const { recording } = this
     const hasTalked = hasTalk(this.legs.all)
+    const told = this.#recordedTo.at(-1)
     // It is there, and empty: nobody was connected.
-    if (this.#recordedTo !== undefined)
-      return this.#recordedTo === recording?.path && !hasTalked ? undefined : this.#recordedTo
+    if (told !== undefined) return told === recording?.path && !hasTalked ? undefined : told
     if (!hasTalked || (isHeard && this.missingRecording !== undefined)) return undefined
     return recording?.path
+  }
+
+  /** What else of the call was recorded for us, oldest first: by an earlier server too, which was told of it then. */
+  #recordedBefore(last: string | undefined): string[] {
+    const { recording, takeovers, legs } = this
+    if (recording === undefined || !hasTalk(legs.all)) return []
+    const { earlier = [], path } = recording
+    const isThere = (each: string): boolean =>
+      this.#recordedTo.includes(each) || (takeovers > 0 && each !== path)
+    return [...earlier, path].filter((each) => each !== last && isThere(each))
   }
 
   /** What is said of the end of the caller's leg; undefined: nobody has said how the call ended. */

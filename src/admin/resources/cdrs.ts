@@ -101,7 +101,11 @@ const cdr = Type.Unsafe<CdrView>(
       switch_name: nullable(text()),
       codec: nullable(text()),
       mos: nullable(text()),
-      recording_path: nullable(text('Where the switch wrote it')),
+      recording_path: nullable(
+        text(
+          'Where the switch wrote it, last; `variables.earlier_recordings` says where before, separated by spaces',
+        ),
+      ),
       recording_url: nullable(text('Where it can be fetched')),
       variables: Type.Record(Type.String(), Type.String(), { description: 'Some variables of the channel' }),
       charges: Type.Array(charge, { description: 'The gateway legs that were charged' }),

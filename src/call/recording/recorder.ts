@@ -42,7 +42,11 @@ export class Recorder {
     }
     const path = this.#pathIn(recordings, earlier)
     if (path === undefined) return
-    const recording = { path, isOver: false }
+    const recording = {
+      path,
+      isOver: false,
+      ...(earlier && { earlier: [...(earlier.earlier ?? []), earlier.path] }),
+    }
     story.recording = recording
     channel.record(path, { isStereo: recordings.isStereo, isTalkOnly: true }).then(
       (isAccepted) => {

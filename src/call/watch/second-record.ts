@@ -58,6 +58,7 @@ export function secondRecord(told: Told, options: SecondRecordOptions): CallReco
   )
   for (const leg of legs) leg.endedAt ??= lastHeardAt
   const facts = factsOf(told, state, legs)
+  const recording = hasTalk(legs) ? (state?.recording ?? open?.recording) : undefined
   const record = callRecord({
     source: callers?.source ?? 'incomplete',
     facts,
@@ -70,7 +71,8 @@ export function secondRecord(told: Told, options: SecondRecordOptions): CallReco
     isVip: state?.isVip ?? open?.isVip ?? false,
     isBlacklisted: state?.isBlacklisted ?? open?.isBlacklisted ?? false,
     refusal: undefined,
-    recordingPath: hasTalk(legs) ? (state?.recording ?? open?.recording)?.path : undefined,
+    recordingPath: recording?.path,
+    earlierRecordings: recording?.earlier ?? [],
     ending: endingOf(called.at(-1)),
     finalEvent: callers?.event,
     lastHeardAt,
