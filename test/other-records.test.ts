@@ -76,8 +76,12 @@ async function checkCalls(t: Test, tenant: string, calls: readonly CallRecord[])
     calls: calls.length,
     breaks: 0,
   })
+  const { items } = await listCdrs(pool, { limit: calls.length + 1, tenant })
+  assert.equal(items.length, calls.length)
+  const byUuid = new Map(items.map((cdr) => [cdr.call_uuid, cdr]))
   for (const { callUuid, charges } of calls) {
-    const cdr = await onlyCdr(callUuid)
+    const cdr = byUuid.get(callUuid)
+    assert(cdr)
     assert.match(cdr.source, /^(?:session|json_cdr)$/)
     assert.deepEqual(
       cdr.charges.map(({ leg_uuid: leg, cost }) => [leg, cost]),
@@ -125,8 +129,8 @@ t.test('the same from two nodes at the same time, however it is divided among th
   const [tenant] = await makeTenants(pool, 'races', 1)
   const nodes = [await node(t), await node(t)]
   const calls = orders.flatMap((order) =>
-    // Bit i: which node has the i-th record.
-    Array.from({ length: 2 ** makers.length }, (_, division) => ({
+    // Bit i: which node has the i-th record. The two are alike: the last one is always the first node's.
+    Array.from({ length: 2 ** (makers.length - 1) }, (_, division) => ({
       order,
       division,
       records: fourRecords(tenant!),

@@ -48,11 +48,11 @@ t.test('memory finds the rate that SQL finds, on random numbers at random moment
         ...(days !== null && { validTo: (from ?? 0) + days * 86_400_000_000 }),
       }),
     )
-  const byKey = new Map(sampled(rate, 3_000).map((rate) => [`${rate.prefix}/${rate.validFrom}`, rate]))
+  const byKey = new Map(sampled(rate, 1_500).map((rate) => [`${rate.prefix}/${rate.validFrom}`, rate]))
   // A price of its own each: which one was found shows in it.
   const rates = [...byKey.values()].map((rate, i) => ({ ...rate, pricePerMinute: BigInt(i) * 10_000n }))
   await importRates(pool, 'random', rates)
-  const calls = sampled(fc.record({ number: digits(0, 10), at: moment }), 4_000)
+  const calls = sampled(fc.record({ number: digits(0, 10), at: moment }), 1_000)
   const { rows } = await pool.query<{ prefix: string; price: string } | { prefix: null; price: null }>(
     `SELECT rate.prefix, rate.price_per_minute::text AS price
     FROM unnest($1::text[], $2::float8[]) WITH ORDINALITY AS call (number, at, ord)
@@ -80,7 +80,7 @@ t.test('memory finds the rate that SQL finds, on random numbers at random moment
     )
   })
   t.ok(unrated < calls.length / 2, `${calls.length - unrated} of ${calls.length} numbers had a rate`)
-  t.ok(rates.length > 1_500)
+  t.ok(rates.length > 1_000)
 })
 
 t.test('every field of a rate comes back as it went in', async (t) => {
@@ -94,8 +94,10 @@ t.test('every field of a rate comes back as it went in', async (t) => {
   }))
   await importRates(pool, 'terms', rates)
   const deck = (await inMemory('terms')).deck('terms')!
-  for (const rate of rates)
-    t.strictSame(deck.find(rate.prefix, rate.validFrom ?? (rate.validTo ?? 1) - 1), rate)
+  t.strictSame(
+    rates.map((rate) => deck.find(rate.prefix, rate.validFrom ?? (rate.validTo ?? 1) - 1)),
+    rates,
+  )
   const { rows } = await pool.query<{ count: string; total: string }>(
     `SELECT count(*), sum(connection_fee) AS total FROM rates WHERE deck_id = 'terms'`,
   )
@@ -194,7 +196,7 @@ async function until(holds: () => Promise<boolean>): Promise<void> {
 }
 
 t.test('of a large deck only what changed is read', async (t) => {
-  const rates = Array.from({ length: 5_000 }, (_, i) => plainRate(String(10_000 + i), BigInt(i)))
+  const rates = Array.from({ length: 2_000 }, (_, i) => plainRate(String(10_000 + i), BigInt(i)))
   await importRates(pool, 'large', rates)
   const tariffs = await inMemory('large', 'empty', 'other')
   const before = tariffs.deck('large')!
