@@ -2,12 +2,13 @@ import { randomUUID } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 
 import { pino } from 'pino'
-import t from 'tap'
+import t, { type Test } from 'tap'
 
 import { CallLimits, type CallLimitsOptions, type Limited } from '../src/billing/limits.js'
 import { checkRedis, connectRedis } from '../src/screening/redis.js'
 import { Line } from './support/outage.js'
 import { testRedis } from './support/services.js'
+import { until } from './support/wire.js'
 
 const { url } = await testRedis(t)
 const silent = pino({ level: 'silent' })
@@ -27,11 +28,17 @@ async function node(
 }
 
 /** Asks until a call gets a place. */
-async function untilFree(limits: CallLimits, tenant: Limited): Promise<string> {
-  for (;;) {
-    const call = randomUUID()
-    if ((await limits.begin(tenant, call)) === undefined) return call
-  }
+function untilFree(limits: CallLimits, tenant: Limited): Promise<void> {
+  return until(async () => (await limits.begin(tenant, randomUUID())) === undefined)
+}
+
+/** Asks until then, and fails if a call gets a place. */
+async function untilPast(t: Test, moment: number, limits: CallLimits, tenant: Limited): Promise<void> {
+  await until(async () => {
+    if ((await limits.begin(tenant, randomUUID())) === undefined)
+      t.fail('a place of a call in progress was given away')
+    return performance.now() >= moment
+  })
 }
 
 t.test('a tenant has as many calls at once as it may, over all nodes', async (t) => {
@@ -119,9 +126,7 @@ t.test("a dead node's places lapse; a node that lives keeps its own", async (t) 
   const from = performance.now()
   await untilFree(alive, tenant)
   // Now both places are the living node's, whose heartbeat keeps them beyond any lease.
-  while (performance.now() - from < 1.5 * leaseMs)
-    if ((await dead.begin(tenant, randomUUID())) === undefined)
-      t.fail('a place of a call in progress was given away')
+  await untilPast(t, from + 1.5 * leaseMs, dead, tenant)
   t.pass('no call got in')
 })
 
@@ -135,8 +140,7 @@ t.test('the place of a call that another node takes over goes with it', async (t
   dead.close()
   heir.adopt(tenant, call)
   const from = performance.now()
-  while (performance.now() - from < 1.5 * leaseMs)
-    if ((await dead.begin(tenant, randomUUID())) === undefined) t.fail('the place was given away')
+  await untilPast(t, from + 1.5 * leaseMs, dead, tenant)
   heir.end(tenant.id, call)
   await untilFree(dead, tenant)
 })
@@ -185,7 +189,11 @@ t.test('Redis away: each node counts its own calls, and says so once', async (t)
   await line.mend()
   await back
   // The heartbeat puts back the places that Redis was not told of.
-  while ((await other.begin(tenant, call)) === undefined) other.end(tenant.id, call)
+  await until(async () => {
+    if ((await other.begin(tenant, call)) !== undefined) return true
+    other.end(tenant.id, call)
+    return false
+  })
   t.same(lines, [
     'Redis is away: the limits of tenants hold for each node alone',
     'the limits of tenants hold over all nodes again',

@@ -6,9 +6,6 @@ import type { Call, CallOptions, CallOutcome } from './switch/call.js'
 import type { Action } from './switch/dialplan.js'
 import { SimulatedSwitch } from './switch/switch.js'
 
-/** So long may a busy machine be silent before a scripted caller acts, real ms. */
-const busyMs = 30
-
 /** How a call came out whose server was a story. */
 export interface Told {
   readonly outcome: CallOutcome
@@ -64,7 +61,7 @@ export async function tell(
   const to = { host, port, ...(path !== undefined && { path }) }
   const dialplan = [...before, { socket: [to] }, ...nextActions]
   const parties = { caller: '0912406496', called: '0901234567' }
-  const call = sw.call({ ...parties, dialplan, settleMs: busyMs, ...options })
+  const call = sw.call({ ...parties, dialplan, ...options })
   onCall?.(call)
   ready(call)
   const outcome = await call.ended

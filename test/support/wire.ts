@@ -112,12 +112,13 @@ export async function socketPair(t: Test): Promise<{ near: Socket; far: Socket }
   return { near, far }
 }
 
-/**
- * Asks again until it is so: a turn of the event loop each at first, then every few milliseconds, so that what is
- * waited for has the CPU. The test's own time-out ends it otherwise.
- */
+/** So many turns of the event loop are asked one after the other; then a pause, for others need the core. */
+const turns = 50
+const pauseMs = 1
+
+/** Asks again and again until it is so. The test's own time-out ends it otherwise. */
 export async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
-  for (let turn = 0; !(await isSo()); turn++) await (turn < 20 ? nextTurn() : delay(2))
+  for (let asked = 1; !(await isSo()); asked++) await (asked < turns ? nextTurn() : delay(pauseMs))
 }
 
 setFlagsFromString('--expose-gc')

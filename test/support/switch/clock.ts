@@ -29,6 +29,11 @@ type Wait = 'time' | 'quiet' | 'long quiet' | 'turn'
 
 /** So much more patience has the script while the channel waits for its server and nothing runs. */
 const longQuiet = 10
+/**
+ * Turns of the event loop that must be quiet as well: to a process that had no CPU for a while all timers are due
+ * before it has looked at its sockets.
+ */
+const lastTurns = 4
 
 /** Of setTimeout; 24 days, which no call lasts. */
 const longestDelayMs = 2 ** 31 - 1
@@ -154,12 +159,18 @@ export class CallClock {
   }
 
   /** @returns how to cancel it */
-  #whenQuiet(wait: Wait, next: Entry, sinceMs = 0): () => void {
+  #whenQuiet(wait: Wait, next: Entry, sinceMs = 0, turns = lastTurns): () => void {
     const neededMs = this.#settleMs * (wait === 'long quiet' ? longQuiet : 1)
     return realTimer(neededMs - sinceMs, () => {
       const quietMs = performance.now() - this.#lastActivity
-      if (neededMs - quietMs < 1) this.#fire(next)
-      else this.#armed = { next, wait, cancel: this.#whenQuiet(wait, next, quietMs) }
+      const isQuiet = neededMs - quietMs < 1
+      if (isQuiet && turns === 0) this.#fire(next)
+      else {
+        const cancel = isQuiet
+          ? this.#whenQuiet(wait, next, neededMs, turns - 1)
+          : this.#whenQuiet(wait, next, quietMs)
+        this.#armed = { next, wait, cancel }
+      }
     })
   }
 
