@@ -213,6 +213,16 @@ export class Story {
     return isOurs && recording?.isOver === false ? recording.path : undefined
   }
 
+  /** What else of the call was recorded for us, oldest first: by an earlier server too, which was told of it then. */
+  #recordedBefore(last: string | undefined): string[] {
+    const { recording, takeovers, legs } = this
+    if (recording === undefined || !hasTalk(legs.all)) return []
+    const { earlier = [], path } = recording
+    const isThere = (each: string): boolean =>
+      this.#recordedTo.includes(each) || (takeovers > 0 && each !== path)
+    return [...earlier, path].filter((each) => each !== last && isThere(each))
+  }
+
   /** @param isHeard it was listened to the call up to its end */
   #recordedPath(isHeard: boolean): string | undefined {
     const { recording } = this
@@ -222,16 +232,6 @@ export class Story {
     if (told !== undefined) return told === recording?.path && !hasTalked ? undefined : told
     if (!hasTalked || (isHeard && this.missingRecording !== undefined)) return undefined
     return recording?.path
-  }
-
-  /** What else of the call was recorded for us, oldest first: by an earlier server too, which was told of it then. */
-  #recordedBefore(last: string | undefined): string[] {
-    const { recording, takeovers, legs } = this
-    if (recording === undefined || !hasTalk(legs.all)) return []
-    const { earlier = [], path } = recording
-    const isThere = (each: string): boolean =>
-      this.#recordedTo.includes(each) || (takeovers > 0 && each !== path)
-    return [...earlier, path].filter((each) => each !== last && isThere(each))
   }
 
   /** What is said of the end of the caller's leg; undefined: nobody has said how the call ended. */
