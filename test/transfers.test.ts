@@ -1,29 +1,24 @@
 import t, { type Test } from 'tap'
+import { booksAddUp, costOf, noOtherCdrs, talkedMs } from './support/books.js'
 import type { Cdr, TestLinger } from './support/linger.js'
 import { transferAttended } from './support/switch/attended-transfer.js'
 import type { CallOutcome } from './support/switch/call.js'
-import type { Action, Destination } from './support/switch/dialplan.js'
+import type { Action } from './support/switch/dialplan.js'
 import { farEnds, type FarEndChoice } from './support/switch/far-end.js'
-import {
-  booksAddUp,
-  costOf,
-  dial,
-  mobile,
-  mortal,
-  noOtherCdrs,
-  otherMobile,
-  talkedMs,
-  world,
-  type World,
-} from './support/transfers.js'
+import { ownTenant } from './support/tenants.js'
+import { dial, mobile, mortal, otherMobile, world, type Place } from './support/transfers.js'
 import { until } from './support/wire.js'
 
 /**
  * Calls that are held, or transferred by either side: what they cost, whoever has them last, and whatever dies on the
- * way. Slices are of 3 s, so that a talk of some seconds needs several.
+ * way. Slices are of 6 s, so that a talk of eleven needs several.
  */
 
-t.jobs = 3
+// All at once, each on a tenant of its own: it is talks that take their time.
+t.jobs = 20
+
+const [link, both, json_cdr] = await Promise.all([world(t, 'link'), world(t, 'both'), world(t, 'json_cdr')])
+const worlds = { link, both, json_cdr }
 
 /** By the number that is dialled. */
 function byNumber(ends: Readonly<Record<string, ReturnType<typeof farEnds.answers>>>): FarEndChoice {
@@ -34,7 +29,7 @@ function byNumber(ends: Readonly<Record<string, ReturnType<typeof farEnds.answer
 }
 
 t.test('a talk that is held and taken up again is one talk, and is charged as one', async (t) => {
-  const here = await world(t)
+  const here = await ownTenant(link)
   const call = dial(here, { farEnd: farEnds.answers(2_500) })
   await call.until('CHANNEL_BRIDGE')
   call.hold(true)
@@ -48,23 +43,19 @@ t.test('a talk that is held and taken up again is one talk, and is charged as on
     cost: costOf(2_500),
     charges: [{ billed_ms: 2_500 }],
   })
-  await booksAddUp(t, here.linger)
+  await booksAddUp(t, here.linger, here.tenant)
 })
 
 t.test(
   'the called phone transfers its caller to the outside: one call, and the tenant pays the new leg',
   async (t) => {
-    const here = await world(t, 'link', {
-      sql: `INSERT INTO numbers (number, tenant_id, extension) VALUES ('842812345678', 'demo', '1001')`,
-    })
+    const here = await ownTenant(link)
     const call = dial(here, {
-      caller: '0987654321',
-      profile: 'external',
-      called: '02812345678',
+      ...here.outside,
       farEnd: (dialString) =>
         dialString.includes('1001')
           ? { answersAfterMs: 0, refers: { by: 'called', afterMs: 300, to: mobile } }
-          : farEnds.answers(4_500),
+          : farEnds.answers(8_000),
     })
     const { legs, connections } = await call.ended
     t.equal(connections.length, 2)
@@ -72,28 +63,28 @@ t.test(
       source: 'session',
       direction: 'inbound',
       taken_over: false,
-      cost: costOf(4_500),
-      charges: [{ leg_uuid: legs[1]!.uuid, gateway: 'carrier1', billed_ms: 4_500 }],
+      cost: costOf(8_000),
+      charges: [{ leg_uuid: legs[1]!.uuid, gateway: 'carrier1', billed_ms: 8_000 }],
     })
-    await noOtherCdrs(t, here.linger, 1)
-    await booksAddUp(t, here.linger)
+    await noOtherCdrs(t, here.linger, 1, here.tenant)
+    await booksAddUp(t, here.linger, here.tenant)
   },
 )
 
 for (const telling of ['link', 'both', 'json_cdr'] as const)
   t.test(`the caller transfers whom he called to an extension; the switch tells by ${telling}`, async (t) => {
-    const here = await world(t, telling)
+    const here = await ownTenant(worlds[telling])
     const call = dial(here, {
       farEnd: (dialString) =>
         dialString.includes('1001')
-          ? farEnds.answers(telling === 'json_cdr' ? 800 : 6_000)
+          ? farEnds.answers(telling === 'json_cdr' ? 800 : 11_000)
           : { answersAfterMs: 0, refers: { by: 'caller', afterMs: 500, to: '1001' } },
     })
     const outcome = await call.ended
     const [transferred, extension] = outcome.legs
     t.equal(transferred?.cause, 'NORMAL_CLEARING', 'it was not cut off at the end of a slice')
     const ms = talkedMs(transferred!)
-    t.ok(ms > (telling === 'json_cdr' ? 1_200 : 6_400), `${ms} ms`)
+    t.ok(ms > (telling === 'json_cdr' ? 1_200 : 11_400), `${ms} ms`)
     const first = await here.linger.cdr(call.uuid)
     t.match(first, {
       source: telling === 'link' ? 'link' : 'json_cdr',
@@ -108,7 +99,7 @@ for (const telling of ['link', 'both', 'json_cdr'] as const)
     const second = await here.linger.cdr(transferred!.uuid)
     t.match(second, {
       source: 'session',
-      tenant: 'demo',
+      tenant: here.tenant,
       direction: 'inbound',
       caller: '84901234567',
       called_raw: '1001',
@@ -118,18 +109,18 @@ for (const telling of ['link', 'both', 'json_cdr'] as const)
       variables: { transferred_from: call.uuid },
     })
     t.ok((second.duration_ms as number) < ms, 'it begins with the transfer')
-    await noOtherCdrs(t, here.linger, 2)
-    await booksAddUp(t, here.linger)
+    await noOtherCdrs(t, here.linger, 2, here.tenant)
+    await booksAddUp(t, here.linger, here.tenant)
   })
 
 t.test(
   'the caller transfers whom he called to the outside: each of the two legs is charged on its own call',
   async (t) => {
-    const here = await world(t)
+    const here = await ownTenant(link)
     const call = dial(here, {
       farEnd: (dialString) =>
         dialString.includes('84907654321')
-          ? farEnds.answers(5_000)
+          ? farEnds.answers(8_000)
           : { answersAfterMs: 0, refers: { by: 'caller', afterMs: 400, to: otherMobile } },
     })
     const { legs } = await call.ended
@@ -138,27 +129,23 @@ t.test(
       direction: 'outbound',
       caller: '84901234567',
       called: '84907654321',
-      cost: costOf(5_000),
-      charges: [{ leg_uuid: other!.uuid, billed_ms: 5_000 }],
+      cost: costOf(8_000),
+      charges: [{ leg_uuid: other!.uuid, billed_ms: 8_000 }],
     })
     const ms = talkedMs(transferred!)
     t.match(await here.linger.cdr(call.uuid), {
       cost: costOf(ms),
       charges: [{ leg_uuid: transferred!.uuid, billed_ms: ms }],
     })
-    await noOtherCdrs(t, here.linger, 2)
-    await booksAddUp(t, here.linger)
+    await noOtherCdrs(t, here.linger, 2, here.tenant)
+    await booksAddUp(t, here.linger, here.tenant)
   },
 )
 
 t.test(
   'a prepaid leg that was transferred away is cut off when the money ends, and not a unit later',
   async (t) => {
-    const here = await world(t, 'link', {
-      sql: `WITH taken AS (UPDATE balances SET balance = 60 WHERE tenant_id = 'demo' RETURNING balance)
-      INSERT INTO ledger (tenant_id, kind, amount, balance_after, description)
-      SELECT 'demo', 'adjustment', 60 - 1000000, balance, 'for the test' FROM taken`,
-    })
+    const here = await ownTenant(link, { balance: '75' })
     const call = dial(here, {
       farEnd: (dialString) =>
         dialString.includes('1001')
@@ -168,15 +155,15 @@ t.test(
     const { legs } = await call.ended
     t.equal(legs[0]?.cause, 'ALLOTTED_TIMEOUT')
     const ms = talkedMs(legs[0]!)
-    t.ok(ms > 3_000 && ms < 7_200, `${ms} ms of 7,200`)
+    t.ok(ms > 6_000 && ms < 9_000, `${ms} ms of 9,000`)
     t.match(await here.linger.cdr(call.uuid), { billed_ms: ms })
-    await booksAddUp(t, here.linger)
+    await booksAddUp(t, here.linger, here.tenant)
   },
 )
 
 /** A phone talks in two calls, and connects the two whom it called. */
 async function connected(
-  here: Pick<World, 'sw' | 'linger'> & { readonly to?: Destination },
+  here: Place,
   ends: readonly [first: number | undefined, second: number | undefined],
 ) {
   const farEnd = byNumber({
@@ -209,8 +196,8 @@ async function chargedWhole(
 
 for (const telling of ['link', 'both', 'json_cdr'] as const)
   t.test(`an attended transfer: both legs talk on, and are charged whole; told by ${telling}`, async (t) => {
-    const here = await world(t, telling)
-    const { first, second } = await connected(here, [telling === 'json_cdr' ? 1_500 : 7_000, undefined])
+    const here = await ownTenant(worlds[telling])
+    const { first, second } = await connected(here, [telling === 'json_cdr' ? 1_500 : 11_000, undefined])
     // The phone is told that it went well, and hangs up what it still has.
     first.hangup()
     second.hangup()
@@ -219,93 +206,89 @@ for (const telling of ['link', 'both', 'json_cdr'] as const)
     const cdrs = await chargedWhole(t, here.linger, outcomes)
     for (const cdr of cdrs) t.match(cdr, { source: telling === 'link' ? 'link' : 'json_cdr' })
     t.match(cdrs[0], { variables: { transfer_to: `att:${outcomes[1].legs[0]!.uuid}` } })
-    await noOtherCdrs(t, here.linger, 2)
-    await booksAddUp(t, here.linger)
+    await noOtherCdrs(t, here.linger, 2, here.tenant)
+    await booksAddUp(t, here.linger, here.tenant)
   })
 
 t.test(
   'an attended transfer whose phone says nothing more: its channels are hung up, the talk goes on',
   async (t) => {
-    const here = await world(t)
-    const { first, second } = await connected(here, [undefined, 6_000])
+    const here = await ownTenant(link)
+    const { first, second } = await connected(here, [undefined, 9_000])
     const outcomes = await Promise.all([first.ended, second.ended])
     t.same(
       outcomes.map(({ legs }) => legs[0]?.cause),
       ['NORMAL_CLEARING', 'NORMAL_CLEARING'],
     )
     await chargedWhole(t, here.linger, outcomes)
-    await booksAddUp(t, here.linger)
+    await booksAddUp(t, here.linger, here.tenant)
   },
 )
 
-t.test(
-  'the server dies after an attended transfer: it extends both legs when it is back, and bills them',
-  async (t) => {
-    const here = await mortal(t, 6)
-    const { first, second } = await connected(here, [11_000, undefined])
-    first.hangup()
-    second.hangup()
-    await Promise.all([first.hungUp, second.hungUp])
-    await here.die()
-    const again = await here.rise()
-    const outcomes = await Promise.all([first.ended, second.ended])
-    for (const { legs } of outcomes) t.equal(legs[0]?.cause, 'NORMAL_CLEARING', 'not cut off')
-    await chargedWhole(t, again, outcomes)
-    const books = { server: again.server, pool: here.linger.pool }
-    await noOtherCdrs(t, books, 2)
-    await booksAddUp(t, books)
-  },
-)
+t.test('the server dies while those talk who were transferred, and comes back', async (t) => {
+  const here = await mortal(t, 6)
+  const [attended, own] = await Promise.all([ownTenant(here), ownTenant(here)])
+  const left: Action = { application: 'set', argument: 'linger_left_1=${strmicroepoch()}' }
+  const call = dial(own, {
+    transferDialplan: () => [{ socket: [here.to], guardSeconds: 15 }, left, { socket: [here.to] }],
+    farEnd: (dialString) =>
+      dialString.includes('1001')
+        ? farEnds.answers(9_000)
+        : { answersAfterMs: 0, refers: { by: 'caller', afterMs: 400, to: '1001' } },
+  })
+  const { first, second } = await connected(attended, [11_000, undefined])
+  first.hangup()
+  second.hangup()
+  await Promise.all([first.hungUp, second.hungUp, call.hungUp])
+  await until(() => call.legs[1]?.isAnswered === true)
+  await here.die()
+  const again = await here.rise()
 
-t.test(
-  'the server dies while a leg that was transferred talks as a call of its own: both calls are billed',
-  async (t) => {
-    const here = await mortal(t, 6)
-    const left: Action = { application: 'set', argument: 'linger_left_1=${strmicroepoch()}' }
-    const call = dial(here, {
-      transferDialplan: () => [{ socket: [here.to], guardSeconds: 15 }, left, { socket: [here.to] }],
-      farEnd: (dialString) =>
-        dialString.includes('1001')
-          ? farEnds.answers(9_000)
-          : { answersAfterMs: 0, refers: { by: 'caller', afterMs: 400, to: '1001' } },
-    })
-    await call.hungUp
-    await until(() => call.legs[1]?.isAnswered === true)
-    await here.die()
-    const again = await here.rise()
-    const { legs } = await call.ended
-    const [transferred, extension] = legs
-    t.equal(transferred?.cause, 'NORMAL_CLEARING', 'not cut off')
-    t.equal(legs.length, 2, 'nobody was dialled again')
-    const ms = talkedMs(transferred!)
-    t.match(await again.cdr(call.uuid), {
-      cost: costOf(ms),
-      charges: [{ leg_uuid: transferred!.uuid, billed_ms: ms }],
-    })
-    t.match(await again.cdr(transferred!.uuid), {
-      source: 'session',
-      taken_over: true,
-      b_leg_uuid: extension!.uuid,
-      charges: [],
-      variables: { transferred_from: call.uuid },
-    })
-    const books = { server: again.server, pool: here.linger.pool }
-    await noOtherCdrs(t, books, 2)
-    await booksAddUp(t, books)
-  },
-)
+  await t.test(
+    'after an attended transfer: it extends both legs when it is back, and bills them',
+    async (t) => {
+      const outcomes = await Promise.all([first.ended, second.ended])
+      for (const { legs } of outcomes) t.equal(legs[0]?.cause, 'NORMAL_CLEARING', 'not cut off')
+      await chargedWhole(t, again, outcomes)
+      await noOtherCdrs(t, again, 2, attended.tenant)
+      await booksAddUp(t, again, attended.tenant)
+    },
+  )
+
+  await t.test(
+    'while a leg that was transferred talks as a call of its own: both calls are billed',
+    async (t) => {
+      const { legs } = await call.ended
+      const [transferred, extension] = legs
+      t.equal(transferred?.cause, 'NORMAL_CLEARING', 'not cut off')
+      t.equal(legs.length, 2, 'nobody was dialled again')
+      const ms = talkedMs(transferred!)
+      t.match(await again.cdr(call.uuid), {
+        cost: costOf(ms),
+        charges: [{ leg_uuid: transferred!.uuid, billed_ms: ms }],
+      })
+      t.match(await again.cdr(transferred!.uuid), {
+        source: 'session',
+        taken_over: true,
+        b_leg_uuid: extension!.uuid,
+        charges: [],
+        variables: { transferred_from: call.uuid },
+      })
+      await noOtherCdrs(t, again, 2, own.tenant)
+      await booksAddUp(t, again, own.tenant)
+    },
+  )
+})
 
 t.test('an extension may transfer a call only to where it may call itself', async (t) => {
-  const here = await world(t, 'link', {
-    sql: `INSERT INTO numbers (number, tenant_id, extension) VALUES ('842812345678', 'demo', '1001');
+  const here = await ownTenant(link, {
+    sql: (tenant) => `
       INSERT INTO rates (deck_id, prefix, prefix_entered, price_per_minute) VALUES ('demo', '1', '+1', 900);
-      UPDATE extensions SET toll_allow = '{local,domestic}' WHERE number = '1001'`,
+      UPDATE extensions SET toll_allow = '{local,domestic}' WHERE tenant_id = '${tenant}' AND number = '1001'`,
   })
   const refusal = 'the extension may not call international numbers (toll_allow)'
   const calledUp = await dial(here, {
-    caller: '0987654321',
-    profile: 'external',
-    called: '02812345678',
+    ...here.outside,
     farEnd: (dialString) =>
       dialString.includes('1001')
         ? { answersAfterMs: 0, refers: { by: 'called', afterMs: 300, to: '0012125550123' } }

@@ -5,6 +5,7 @@ import { pino } from 'pino'
 import type { Test } from 'tap'
 import { loadConfig } from '../../src/config.js'
 import { startServer, type Server } from '../../src/server.js'
+import { openPool } from '../../src/store/database.js'
 import { temporaryFolder, testDatabase, testRedis } from './services.js'
 
 const pollMs = 20
@@ -40,23 +41,25 @@ export interface LogLine {
   readonly [field: string]: unknown
 }
 
-/**
- * @param through other ways to the services than their own, such as a line that the test can cut; `sql` is what the
- *   database is given before the server starts
- */
+/** What a server has that it did not get of its own. */
+export interface Through {
+  /** A database that is there already, or a line to it that the test can cut. */
+  readonly databaseUrl?: string
+  /** The test's own way to that database. Default as the server's. */
+  readonly pool?: pg.Pool
+  readonly redisUrl?: string
+  readonly dataDir?: string
+  /** What the database is given before the server starts. */
+  readonly sql?: string
+}
+
 export async function testLinger(
   t: Pick<Test, 'teardown'>,
   settings: Readonly<Record<string, string>> = {},
-  through: {
-    readonly databaseUrl?: string
-    readonly redisUrl?: string
-    readonly dataDir?: string
-    readonly sql?: string
-  } = {},
+  through: Through = {},
 ): Promise<TestLinger> {
-  const database = await testDatabase(t)
-  if (through.sql !== undefined) await database.pool.query(through.sql)
-  const databaseUrl = through.databaseUrl ?? database.url
+  const { url: databaseUrl, pool } = await databaseOf(t, through)
+  if (through.sql !== undefined) await pool.query(through.sql)
   const redisUrl = through.redisUrl ?? (await testRedis(t)).url
   const dataDir = through.dataDir ?? (await temporaryFolder(t))
   const adminKey = randomBytes(32).toString('base64url')
@@ -66,8 +69,10 @@ export async function testLinger(
     ADMIN_KEY: adminKey,
     LOG_LEVEL: 'warn',
     // A busy machine is not a service that is away.
-    CREDIT_TIMEOUT_MS: '10000',
+    CREDIT_TIMEOUT_MS: '20000',
     SCREENING_TIMEOUT_MS: '5000',
+    // Where nobody but the switch tells of a call, nothing else is waited for.
+    SECOND_SOURCE_SECONDS: '1',
     ...settings,
   })
   const logged: LogLine[] = []
@@ -101,7 +106,7 @@ export async function testLinger(
     server,
     esl: { host, port: Number(port) },
     adminKey,
-    pool: database.pool,
+    pool,
     databaseUrl,
     redisUrl,
     dataDir,
@@ -113,4 +118,15 @@ export async function testLinger(
     cdrs: (count) => cdrs('limit=100', count),
     http,
   }
+}
+
+async function databaseOf(
+  t: Pick<Test, 'teardown'>,
+  { databaseUrl: url, pool }: Through,
+): Promise<{ url: string; pool: pg.Pool }> {
+  if (url === undefined) return testDatabase(t)
+  if (pool !== undefined) return { url, pool }
+  const own = openPool(url, { max: 2 })
+  t.teardown(() => own.end())
+  return { url, pool: own }
 }

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import net from 'node:net'
+import type { Destination } from './switch/dialplan.js'
 
 /** A line to a server that a test can cut, and mend on the same port: what a client sees of an outage. */
 export class Line {
@@ -26,6 +27,11 @@ export class Line {
     through.hostname = '127.0.0.1'
     through.port = String(this.#port)
     return through.href
+  }
+
+  /** Where the dialplan's `socket` reaches the server over this line. */
+  get address(): Destination {
+    return { host: '127.0.0.1', port: this.#port }
   }
 
   /** Breaks every connection and refuses new ones. */
