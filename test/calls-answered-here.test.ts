@@ -1,32 +1,29 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { booksAddUp, costOf, noOtherCdrs, talkedMs } from './support/books.js'
 import { Line } from './support/outage.js'
 import { temporaryFolder } from './support/services.js'
 import type { Call, CallOptions } from './support/switch/call.js'
 import { farEnds } from './support/switch/far-end.js'
-import {
-  booksAddUp,
-  dial,
-  mortal,
-  noOtherCdrs,
-  world,
-  type Telling,
-  type World,
-} from './support/transfers.js'
+import { ownTenant, type OwnTenant, type TenantOptions } from './support/tenants.js'
+import { dial, mortal, world, type Place } from './support/transfers.js'
 
 /** Calls that a route answers itself, at the inbound tariff of the number that was called. */
 
-t.jobs = 3
+// All at once, each on a tenant of its own: it is talks that take their time.
+t.jobs = 10
 
-/** A number that costs its tenant 120 a minute to be called at. */
-const freephone = `INSERT INTO decks (id, name, currency) VALUES ('in', 'Inbound', 'VND');
+/** A tariff at which it costs a tenant 120 a minute that its number is called. */
+const sql = `INSERT INTO decks (id, name, currency) VALUES ('in', 'Inbound', 'VND');
   INSERT INTO rates (deck_id, prefix, prefix_entered, description, price_per_minute)
-  VALUES ('in', '84281234', '0281234', 'Freephone', 120);
-  UPDATE tenants SET inbound_deck_id = 'in';
-  INSERT INTO numbers (number, tenant_id, extension) VALUES ('842812345678', 'demo', '1001')`
+  VALUES ('in', '84281234', '0281234', 'Freephone', 120)`
 
-const outside = { caller: '0987654321', profile: 'external', called: '02812345678' }
+const settings = { ROUTES_DIR: await routes(t) }
+const [link, json_cdr] = await Promise.all([
+  world(t, 'link', { settings, sql }),
+  world(t, 'json_cdr', { settings, sql }),
+])
 
 /** A route that answers, plays, and then dials, or not. */
 async function routes(t: Test): Promise<string> {
@@ -47,24 +44,26 @@ async function routes(t: Test): Promise<string> {
   return dir
 }
 
-async function answering(t: Test, telling: Telling = 'link', sql = ''): Promise<World> {
-  return world(t, telling, { settings: { ROUTES_DIR: await routes(t) }, sql: freephone + ';' + sql })
+/** A tenant that pays for being called. */
+function payer<Here extends Pick<Place, 'linger'>>(here: Here, options: TenantOptions = {}) {
+  const sql = (tenant: string) => `UPDATE tenants SET inbound_deck_id = 'in' WHERE id = '${tenant}'`
+  return ownTenant(here, { ...options, sql })
 }
 
-function callIn(here: World, path: string, options: Partial<CallOptions> = {}): Call {
+function callIn(here: Place & OwnTenant, path: string, options: Partial<CallOptions> = {}): Call {
   return dial(here, {
-    to: [{ ...here.linger.esl, path }],
-    ...outside,
+    to: [{ ...(here.to ?? here.linger.esl), path }],
+    ...here.outside,
     ...options,
   })
 }
 
 t.test('a call that is answered here, at a tariff, is charged from our answer to its end', async (t) => {
-  const here = await answering(t)
-  const call = callIn(here, 'announce', { promptMs: 4_400 })
-  const { answeredAt = NaN, endedAt, cause } = await call.ended
-  t.equal(cause, 'NORMAL_CLEARING', 'though it outlasted a slice')
-  const ms = Math.floor(endedAt / 1000) - Math.floor(answeredAt / 1000)
+  const here = await payer(link)
+  const call = callIn(here, 'announce', { promptMs: 8_000 })
+  const outcome = await call.ended
+  t.equal(outcome.cause, 'NORMAL_CLEARING', 'though it outlasted a slice')
+  const ms = talkedMs(outcome)
   t.match(await here.linger.cdr(call.uuid), {
     source: 'session',
     direction: 'inbound',
@@ -72,17 +71,18 @@ t.test('a call that is answered here, at a tariff, is charged from our answer to
     bridged_at: null,
     gateway: null,
     billed_ms: ms,
-    cost: (Math.round((ms * 120) / 600) / 100).toFixed(2),
-    charges: [{ leg_uuid: call.uuid, gateway: null, number: '842812345678', prefix_entered: '0281234' }],
+    cost: costOf(ms, 120),
+    charges: [{ leg_uuid: call.uuid, gateway: null, number: here.did, prefix_entered: '0281234' }],
   })
-  await booksAddUp(t, here.linger)
+  await booksAddUp(t, here.linger, here.tenant)
 })
 
 t.test('answered here, an extension that it is led to costs nothing more', async (t) => {
-  const here = await answering(t)
+  const here = await payer(link)
   const call = callIn(here, 'operator', { promptMs: 300, farEnd: farEnds.answers(4_000) })
-  const { legs, answeredAt = NaN, endedAt } = await call.ended
-  const ms = Math.floor(endedAt / 1000) - Math.floor(answeredAt / 1000)
+  const outcome = await call.ended
+  const { legs } = outcome
+  const ms = talkedMs(outcome)
   const cdr = await here.linger.cdr(call.uuid)
   t.match(cdr, {
     b_leg_uuid: legs[0]!.uuid,
@@ -90,21 +90,17 @@ t.test('answered here, an extension that it is led to costs nothing more', async
     charges: [{ leg_uuid: call.uuid, billed_ms: ms }],
   })
   t.equal(cdr.charges.length, 1)
-  await booksAddUp(t, here.linger)
+  await booksAddUp(t, here.linger, here.tenant)
 })
 
 t.test('answered here, a gateway that it is led to costs besides', async (t) => {
-  const here = await answering(t)
-  const {
-    uuid,
-    legs,
-    answeredAt = NaN,
-    endedAt,
-  } = await callIn(here, 'forward', {
+  const here = await payer(link)
+  const outcome = await callIn(here, 'forward', {
     promptMs: 300,
     farEnd: farEnds.answers(4_000, 200),
   }).ended
-  const ms = Math.floor(endedAt / 1000) - Math.floor(answeredAt / 1000)
+  const { uuid, legs } = outcome
+  const ms = talkedMs(outcome)
   t.match(await here.linger.cdr(uuid), {
     gateway: 'carrier1',
     b_leg_uuid: legs[0]!.uuid,
@@ -114,17 +110,11 @@ t.test('answered here, a gateway that it is led to costs besides', async (t) => 
       { leg_uuid: legs[0]!.uuid, billed_ms: 4_000, price_per_minute: '500.00' },
     ],
   })
-  await booksAddUp(t, here.linger)
+  await booksAddUp(t, here.linger, here.tenant)
 })
 
 t.test('a tenant that cannot pay for being called is not answered', async (t) => {
-  const here = await answering(
-    t,
-    'link',
-    `WITH taken AS (UPDATE balances SET balance = 0 WHERE tenant_id = 'demo' RETURNING balance)
-      INSERT INTO ledger (tenant_id, kind, amount, balance_after, description)
-      SELECT 'demo', 'adjustment', -1000000, balance, 'for the test' FROM taken`,
-  )
+  const here = await payer(link, { balance: '0' })
   const { uuid, cause, answeredAt } = await callIn(here, 'announce').ended
   t.equal(cause, 'CALL_REJECTED')
   t.equal(answeredAt, undefined)
@@ -135,80 +125,66 @@ t.test('a tenant that cannot pay for being called is not answered', async (t) =>
   })
 })
 
-t.test(
-  'a server dies while it talks to a caller at a tariff: the next one goes on charging, once',
-  async (t) => {
-    const here = await mortal(t, 6, { sql: freephone, settings: { ROUTES_DIR: await routes(t) } })
-    const socket = [{ ...here.to, path: 'announce' }]
-    const call = dial(here, {
-      ...outside,
-      dialplan: [{ socket }, { application: 'sleep', argument: '3000' }, { socket }],
-      promptMs: 8_000,
-    })
-    await call.until('CHANNEL_ANSWER')
-    await here.die()
-    const again = await here.rise()
-    const { answeredAt = NaN, endedAt, cause } = await call.ended
-    t.equal(cause, 'NORMAL_CLEARING')
-    const ms = Math.floor(endedAt / 1000) - Math.floor(answeredAt / 1000)
+t.test('a server dies, and comes back, while callers at a tariff', async (t) => {
+  const here = await mortal(t, 6, { sql, settings })
+  const [alone, connected] = await Promise.all([payer(here), payer(here)])
+  const socket = [{ ...here.to, path: 'announce' }]
+  const listening = callIn(alone, 'announce', {
+    dialplan: [{ socket }, { application: 'sleep', argument: '3000' }, { socket }],
+    promptMs: 8_000,
+  })
+  const talking = callIn(connected, 'operator', { promptMs: 100, farEnd: farEnds.answers(9_000) })
+  await Promise.all([listening.until('CHANNEL_ANSWER'), talking.until('CHANNEL_BRIDGE')])
+  await here.die()
+  const again = await here.rise()
+
+  await t.test('hear an announcement: the next one goes on charging, once', async (t) => {
+    const outcome = await listening.ended
+    t.equal(outcome.cause, 'NORMAL_CLEARING')
+    const ms = talkedMs(outcome)
     t.ok(ms > 8_000)
-    t.match(await again.cdr(call.uuid), {
+    t.match(await again.cdr(listening.uuid), {
       source: 'session',
       taken_over: true,
       billed_ms: ms,
-      charges: [{ leg_uuid: call.uuid, billed_ms: ms }],
+      charges: [{ leg_uuid: listening.uuid, billed_ms: ms }],
     })
-    const books = { server: again.server, pool: here.linger.pool }
-    await noOtherCdrs(t, books, 1)
-    await booksAddUp(t, books)
-  },
-)
+    await noOtherCdrs(t, again, 1, alone.tenant)
+    await booksAddUp(t, again, alone.tenant)
+  })
 
-t.test(
-  'a server dies while a caller at a tariff talks to an extension: his own leg is extended all the same',
-  async (t) => {
-    const here = await mortal(t, 6, { sql: freephone, settings: { ROUTES_DIR: await routes(t) } })
-    const call = dial(here, {
-      ...outside,
-      to: [{ ...here.to, path: 'operator' }],
-      promptMs: 100,
-      farEnd: farEnds.answers(9_000),
-    })
-    await call.until('CHANNEL_BRIDGE')
-    await here.die()
-    const again = await here.rise()
-    const { answeredAt = NaN, endedAt, legs } = await call.ended
+  await t.test('talk to an extension: their own leg is extended all the same', async (t) => {
+    const outcome = await talking.ended
+    const { legs } = outcome
     t.equal(legs[0]?.cause, 'NORMAL_CLEARING')
-    const ms = Math.floor(endedAt / 1000) - Math.floor(answeredAt / 1000)
+    const ms = talkedMs(outcome)
     t.ok(ms > 9_000, `${ms} ms`)
-    const cdr = await again.cdr(call.uuid)
+    const cdr = await again.cdr(talking.uuid)
     t.match(cdr, {
       source: 'link',
       b_leg_uuid: legs[0]!.uuid,
-      charges: [{ leg_uuid: call.uuid, billed_ms: ms }],
+      charges: [{ leg_uuid: talking.uuid, billed_ms: ms }],
     })
     t.equal(cdr.charges.length, 1)
-    await booksAddUp(t, { server: again.server, pool: here.linger.pool })
-  },
-)
+    await booksAddUp(t, again, connected.tenant)
+  })
+})
 
 t.test('nobody but mod_json_cdr tells of a call that was answered here: it costs the same', async (t) => {
-  const here = await answering(t, 'json_cdr')
+  const here = await payer(json_cdr)
   const line = await Line.to(t, `tcp://${here.linger.esl.host}:${here.linger.esl.port}`)
-  const { hostname: host, port } = new URL(line.url('tcp://any:1'))
   const call = callIn(here, 'announce', {
-    to: [{ host, port: Number(port), path: 'announce' }],
+    to: [{ ...line.address, path: 'announce' }],
     promptMs: 2_000,
     nextActions: [{ application: 'playback', argument: 'sorry.wav' }],
   })
   await call.until('CHANNEL_ANSWER')
   await line.cut()
-  const { answeredAt = NaN, endedAt } = await call.ended
-  const ms = Math.floor(endedAt / 1000) - Math.floor(answeredAt / 1000)
+  const ms = talkedMs(await call.ended)
   t.match(await here.linger.cdr(call.uuid), {
     source: 'json_cdr',
     billed_ms: ms,
-    charges: [{ leg_uuid: call.uuid, billed_ms: ms, number: '842812345678' }],
+    charges: [{ leg_uuid: call.uuid, billed_ms: ms, number: here.did }],
   })
-  await booksAddUp(t, here.linger)
+  await booksAddUp(t, here.linger, here.tenant)
 })

@@ -7,7 +7,10 @@ import type { CallOutcome } from './switch/call.js'
 /** What calls cost, and what must be true of a tenant's books when they are over. */
 
 /** How long somebody talked, cut to milliseconds as the switch does. */
-export function talkedMs({ answeredAt, endedAt }: Pick<CallOutcome['legs'][number], 'answeredAt' | 'endedAt'>) {
+export function talkedMs({
+  answeredAt,
+  endedAt,
+}: Pick<CallOutcome['legs'][number], 'answeredAt' | 'endedAt'>) {
   return Math.floor((endedAt ?? NaN) / 1000) - Math.floor((answeredAt ?? NaN) / 1000)
 }
 

@@ -8,7 +8,7 @@ import { startServer, type Server } from '../../src/server.js'
 import { openPool } from '../../src/store/database.js'
 import { temporaryFolder, testDatabase, testRedis } from './services.js'
 
-const pollMs = 20
+const pollMs = 50
 
 /** A running server with services of its own, and the views that a test has of it. */
 export interface TestLinger {

@@ -44,6 +44,11 @@ export async function ownTenant<Here extends { readonly linger: Pick<TestLinger,
     ${sql(tenant)}`)
   if (Number(balance) > 0) await topUp(pool, tenant, balance)
   await server.reload()
-  const outside = { caller: '0987654321', called: `028${ending}`, profile: 'external', variables: {} } as const
+  const outside = {
+    caller: '0987654321',
+    called: `028${ending}`,
+    profile: 'external',
+    variables: {},
+  } as const
   return { ...here, tenant, outside, did }
 }

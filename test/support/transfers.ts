@@ -55,10 +55,7 @@ export type Place = Pick<World, 'sw' | 'linger'> & {
   readonly tenant?: OwnTenant['tenant']
 }
 
-export function dial(
-  { sw, linger, to: reached, tenant }: Place,
-  options: Partial<CallOptions> = {},
-): Call {
+export function dial({ sw, linger, to: reached, tenant }: Place, options: Partial<CallOptions> = {}): Call {
   const to = [reached ?? linger.esl]
   return sw.call({
     to,
