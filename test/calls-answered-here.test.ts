@@ -131,7 +131,7 @@ t.test('a server dies, and comes back, while callers at a tariff', async (t) => 
   const socket = [{ ...here.to, path: 'announce' }]
   const listening = callIn(alone, 'announce', {
     dialplan: [{ socket }, { application: 'sleep', argument: '3000' }, { socket }],
-    promptMs: 8_000,
+    promptMs: 5_500,
   })
   const talking = callIn(connected, 'operator', { promptMs: 100, farEnd: farEnds.answers(9_000) })
   await Promise.all([listening.until('CHANNEL_ANSWER'), talking.until('CHANNEL_BRIDGE')])
