@@ -340,9 +340,9 @@ t.test('a caller whose name could forge what the switch says is refused before i
   })
 })
 
-t.test('a thousand calls at once leave a thousand CDRs, and the ledger moves the balance', async (t) => {
+t.test('three hundred calls at once leave three hundred CDRs, and the ledger moves the balance', async (t) => {
   const before = await sums()
-  const ends = Array.from({ length: 1000 }, async (_, index) => {
+  const ends = Array.from({ length: 300 }, async (_, index) => {
     const farEnd = index % 5 === 4 ? farEnds.busy : farEnds.answers(1_000 + 137 * index, index)
     return sw.call({
       to: [linger.esl],
@@ -359,7 +359,7 @@ t.test('a thousand calls at once leave a thousand CDRs, and the ledger moves the
     [uuids],
   )
   const after = await sums()
-  t.match(rows[0], { cdrs: '1000', charges: '800' })
+  t.match(rows[0], { cdrs: '300', charges: '240' })
   t.equal(parseMoney(before.balance) - parseMoney(after.balance), parseMoney(rows[0]!.cost))
   t.equal(after.ledger, after.balance)
 })
