@@ -419,7 +419,7 @@ t.test('a lock is held by one, until it is released or lapses', async (t) => {
 
   const brief = locksOf('brief', 1)
   t.equal(await brief.take('b'), true)
-  while (!(await other.take('b')));
+  await until(() => other.take('b'))
   await brief.renew()
   await other.renew()
   t.strictSame(lost, ['brief: b'])
@@ -429,8 +429,7 @@ t.test('a lock is held by one, until it is released or lapses', async (t) => {
 
 /** Asks until the answer will do. */
 async function answered<T>(ask: () => Promise<T>, isEnough: (answer: T) => boolean): Promise<T> {
-  for (;;) {
-    const answer = await ask()
-    if (isEnough(answer)) return answer
-  }
+  let answer = await ask()
+  await until(async () => isEnough((answer = await ask())))
+  return answer
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import type pg from 'pg'
 import t, { type Test } from 'tap'
 import { parseMoney } from '../src/billing/money.js'
@@ -26,7 +26,12 @@ import { temporaryFolder, testDatabase } from './support/services.js'
 
 /** Calls of which nobody but the switch tells; PostgreSQL and the journal are real. */
 
+// They wait for a grace more than they work.
+t.jobs = 6
+
 const { pool, url } = await testDatabase(t)
+const catalog = await Catalog.load(pool, { log: logLines().log })
+t.teardown(() => catalog.close())
 
 const attempt: Attempt = {
   id: 'attempt1',
@@ -59,7 +64,6 @@ async function node(
   const { log, lines } = logLines()
   const dir = options.dir ?? (await temporaryFolder(t))
   const journal = await Journal.open({ dir, log, reserveBytes: 2 ** 20 })
-  const catalog = await Catalog.load(pool, { log })
   const feeder = new Feeder({ journal, pool, log })
   const live = new LiveCalls()
   const source = new SecondSource({
@@ -73,7 +77,7 @@ async function node(
     trustedProfiles: new Set(),
     defaultCountry: 'VN',
     graceMs: 300,
-    sweepMs: 10,
+    sweepMs: pauseMs,
     ...options,
   })
   if (options.isIdle !== true) source.start()
@@ -83,13 +87,14 @@ async function node(
       await source.close()
       await feeder.close()
       await journal.close()
-      await catalog.close()
     })())
   t.teardown(close)
   return { source, journal, live, lines, dir, close }
 }
 
 const second = 1e6
+/** As often as a node looks itself. */
+const pauseMs = 10
 
 /** A call of the tenant demo whose carrier talked from its 5th second to its 65th, and whose caller hung up at its 70th. */
 class Told {
@@ -195,7 +200,7 @@ class Told {
         arrivedAt: undefined,
       },
       identity: {
-        tenant: catalogOfAll.tenant('demo'),
+        tenant: catalog.tenant('demo'),
         direction: 'outbound',
         caller: '84912406496',
         called: attempt.number,
@@ -213,15 +218,12 @@ class Told {
   }
 }
 
-const catalogOfAll = await Catalog.load(pool, { log: logLines().log })
-t.teardown(() => catalogOfAll.close())
-
 /** Asks until something is so. */
 async function until<T>(ask: () => Promise<T | undefined> | T | undefined): Promise<T> {
   for (;;) {
     const answer = await ask()
     if (answer !== undefined) return answer
-    await nextTurn()
+    await delay(pauseMs)
   }
 }
 
@@ -630,18 +632,18 @@ story(
     const distant = openPool(line.url(url), { max: 2 })
     t.teardown(() => distant.end())
     let asked = 0
-    const here = await node(t, { pool: counting(distant, () => asked++), graceMs: 2_000, sweepMs: 20 })
+    const here = await node(t, { pool: counting(distant, () => asked++), graceMs: 1_000, sweepMs: 20 })
     await line.cut()
     await here.source.receive(told.caller())
     await here.source.receive(told.called())
     // Longer than the grace: each question fails at once, and no two are asked within 20 ms.
-    await until(() => (asked > 110 ? true : undefined))
+    await until(() => (asked > 55 ? true : undefined))
     t.ok(here.lines.some(({ msg }) => msg.startsWith('PostgreSQL does not answer')))
     await line.mend()
     await until(() => here.lines.find(({ msg }) => msg.startsWith('PostgreSQL answers again')))
     // The grace begins now.
     asked = 0
-    await until(() => (asked > 10 ? true : undefined))
+    await until(() => (asked > 3 ? true : undefined))
     t.same(await cdrsOf(pool, told.callUuid), [])
     const { callUuid, startedAt, leg } = told
     const call = paidCall(60_000, { callUuid, startedAt })
