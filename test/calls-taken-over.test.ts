@@ -10,6 +10,7 @@ import type { Action } from './support/switch/dialplan.js'
 import type { Call, CallOptions } from './support/switch/call.js'
 import { SimulatedSwitch } from './support/switch/switch.js'
 import { ownTenant, type OwnTenant } from './support/tenants.js'
+import { noteLeft } from './support/transfers.js'
 
 /** Calls whose server goes away while they are in progress: another one, or the same one again, has them then. */
 
@@ -19,9 +20,6 @@ const sw = new SimulatedSwitch()
 t.teardown(() => {
   sw.destroy()
 })
-
-/** As dialplan/linger.xml notes it after each `socket`. */
-const noteLeft: Action = { application: 'set', argument: 'linger_left_1=${strmicroepoch()}' }
 
 /** Three servers of one system. */
 const linger = await testLinger(t)

@@ -335,29 +335,32 @@ t.test('a caller whose name could forge what the switch says is refused before i
   })
 })
 
-t.test('three hundred calls at once leave three hundred CDRs, and the ledger moves the balance', async (t) => {
-  const before = await sums()
-  const ends = Array.from({ length: 300 }, async (_, index) => {
-    const farEnd = index % 5 === 4 ? farEnds.busy : farEnds.answers(1_000 + 137 * index, index)
-    return sw.call({
-      to: [linger.esl],
-      caller: '1000',
-      called: `09012${String(index).padStart(5, '0')}`,
-      farEnd,
-    }).ended
-  })
-  const uuids = (await Promise.all(ends)).map(({ uuid }) => uuid)
-  const { rows } = await linger.pool.query<{ cdrs: string; cost: string; charges: string }>(
-    `SELECT count(*)::text AS cdrs, sum(cost)::text AS cost,
+t.test(
+  'three hundred calls at once leave three hundred CDRs, and the ledger moves the balance',
+  async (t) => {
+    const before = await sums()
+    const ends = Array.from({ length: 300 }, async (_, index) => {
+      const farEnd = index % 5 === 4 ? farEnds.busy : farEnds.answers(1_000 + 137 * index, index)
+      return sw.call({
+        to: [linger.esl],
+        caller: '1000',
+        called: `09012${String(index).padStart(5, '0')}`,
+        farEnd,
+      }).ended
+    })
+    const uuids = (await Promise.all(ends)).map(({ uuid }) => uuid)
+    const { rows } = await linger.pool.query<{ cdrs: string; cost: string; charges: string }>(
+      `SELECT count(*)::text AS cdrs, sum(cost)::text AS cost,
             (SELECT count(*)::text FROM charges WHERE call_uuid = ANY ($1)) AS charges
        FROM cdrs WHERE call_uuid = ANY ($1)`,
-    [uuids],
-  )
-  const after = await sums()
-  t.match(rows[0], { cdrs: '300', charges: '240' })
-  t.equal(parseMoney(before.balance) - parseMoney(after.balance), parseMoney(rows[0]!.cost))
-  t.equal(after.ledger, after.balance)
-})
+      [uuids],
+    )
+    const after = await sums()
+    t.match(rows[0], { cdrs: '300', charges: '240' })
+    t.equal(parseMoney(before.balance) - parseMoney(after.balance), parseMoney(rows[0]!.cost))
+    t.equal(after.ledger, after.balance)
+  },
+)
 
 async function sums(): Promise<{ balance: string; ledger: string }> {
   const { rows } = await linger.pool.query<{ balance: string; ledger: string }>(

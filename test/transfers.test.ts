@@ -3,10 +3,9 @@ import { booksAddUp, costOf, noOtherCdrs, talkedMs } from './support/books.js'
 import type { Cdr, TestLinger } from './support/linger.js'
 import { transferAttended } from './support/switch/attended-transfer.js'
 import type { CallOutcome } from './support/switch/call.js'
-import type { Action } from './support/switch/dialplan.js'
 import { farEnds, type FarEndChoice } from './support/switch/far-end.js'
 import { ownTenant } from './support/tenants.js'
-import { dial, mobile, mortal, otherMobile, world, type Place } from './support/transfers.js'
+import { dial, mobile, mortal, noteLeft, otherMobile, world, type Place } from './support/transfers.js'
 import { until } from './support/wire.js'
 
 /**
@@ -228,9 +227,8 @@ t.test(
 t.test('the server dies while those talk who were transferred, and comes back', async (t) => {
   const here = await mortal(t, 6)
   const [attended, own] = await Promise.all([ownTenant(here), ownTenant(here)])
-  const left: Action = { application: 'set', argument: 'linger_left_1=${strmicroepoch()}' }
   const call = dial(own, {
-    transferDialplan: () => [{ socket: [here.to], guardSeconds: 15 }, left, { socket: [here.to] }],
+    transferDialplan: () => [{ socket: [here.to], guardSeconds: 15 }, noteLeft, { socket: [here.to] }],
     farEnd: (dialString) =>
       dialString.includes('1001')
         ? farEnds.answers(9_000)

@@ -2,7 +2,7 @@ import type { Test } from 'tap'
 import { testLinger, type TestLinger } from './linger.js'
 import { Line } from './outage.js'
 import type { Call, CallOptions } from './switch/call.js'
-import type { Destination } from './switch/dialplan.js'
+import type { Action, Destination } from './switch/dialplan.js'
 import { SimulatedSwitch } from './switch/switch.js'
 import type { OwnTenant } from './tenants.js'
 import { until } from './wire.js'
@@ -13,6 +13,9 @@ const password = 'ClueCon'
 /** Both at 500 a minute. */
 export const mobile = '0901234567'
 export const otherMobile = '0907654321'
+
+/** As dialplan/linger.xml notes it after each `socket`. */
+export const noteLeft: Action = { application: 'set', argument: 'linger_left_1=${strmicroepoch()}' }
 
 export interface World {
   readonly sw: SimulatedSwitch
