@@ -15,17 +15,30 @@ import { until } from './support/wire.js'
 
 /** What a tenant's money, and its limits, mean for its calls: each story has a tenant of its own. */
 
-// All at once: talks that outlast a slice take their time; there is none to be had by playing them one by one.
-t.jobs = 20
+// Talks that outlast a slice take their time; there is none to be had by playing them one by one.
+t.jobs = 8
 
 const sw = new SimulatedSwitch()
 t.teardown(() => {
   sw.destroy()
 })
 
+const database = await testDatabase(t)
+const toPostgres = await Line.to(t, database.url)
+const through = { databaseUrl: toPostgres.url(database.url), pool: database.pool }
+
 /** Slices of 6 s leave three to extend them in, for what else runs here may keep this process for one or two. */
 const brief = { CREDIT_SLICE_SECONDS: '6' }
-const [usual, sliced] = await Promise.all([testLinger(t), testLinger(t, brief)])
+/** Whose database can be out of reach. */
+const distant = { ...brief, CREDIT_TIMEOUT_MS: '1000' }
+// All before the first talk: a server that starts takes long.
+const [usual, sliced, strict, lenient, lost] = await Promise.all([
+  testLinger(t),
+  testLinger(t, brief),
+  testLinger(t, distant, through),
+  testLinger(t, { ...distant, CREDIT_REFUSE_WHEN_AWAY: 'false' }, through),
+  testLinger(t, { CREDIT_SLICE_SECONDS: '3' }),
+])
 
 /** 500 a minute. */
 const mobile = '0901234567'
@@ -199,23 +212,15 @@ t.test('the second gateway is tried on the credit that the first one did not nee
 })
 
 t.test('PostgreSQL goes away, and comes back', async (t) => {
-  const database = await testDatabase(t)
-  const line = await Line.to(t, database.url)
-  const through = { databaseUrl: line.url(database.url), pool: database.pool }
-  const settings = { ...brief, CREDIT_TIMEOUT_MS: '1000' }
-  const [linger, lenient] = await Promise.all([
-    testLinger(t, settings, through),
-    testLinger(t, { ...settings, CREDIT_REFUSE_WHEN_AWAY: 'false' }, through),
-  ])
-
+  const linger = strict
   await t.test('before the slice of a call ends: the call goes on', async (t) => {
     const here = await tenantOn(linger)
     const talking = dial(here, { farEnd: farEnds.answers(8_000), speed: 1 })
     await talking.until('CHANNEL_BRIDGE')
-    await line.cut()
+    await toPostgres.cut()
     // The next slice was asked for, in vain.
     await until(() => linger.logged.some(({ msg }) => msg.startsWith('credit cannot be reserved')))
-    await line.mend()
+    await toPostgres.mend()
     t.equal((await talking.ended).cause, 'NORMAL_CLEARING')
     t.match(await linger.cdr(talking.uuid), { billed_ms: 8_000 })
     await booksAddUp(t, linger, here.tenant)
@@ -228,7 +233,7 @@ t.test('PostgreSQL goes away, and comes back', async (t) => {
   const overdrawing = await tenantOn(lenient)
   const talking = dial(here, { farEnd: farEnds.answers(), speed: 1 })
   await talking.until('CHANNEL_BRIDGE')
-  await line.cut()
+  await toPostgres.cut()
   const trusted = [postpaid, overdrawing].map((place) =>
     dial(place, { farEnd: farEnds.answers(8_000), speed: 1 }),
   )
@@ -237,7 +242,7 @@ t.test('PostgreSQL goes away, and comes back', async (t) => {
   const emergency = await dial(here, { called: '115', farEnd: farEnds.answers(1_000) }).ended
   const talked = await talking.ended
   const trustedOutcomes = await Promise.all(trusted.map((call) => call.ended))
-  await line.mend()
+  await toPostgres.mend()
   await Promise.all([linger.server.delivered(), lenient.server.delivered()])
 
   await t.test('prepaid calls were refused, one that talked lasted to the end of its slice', async (t) => {
@@ -265,7 +270,7 @@ t.test('PostgreSQL goes away, and comes back', async (t) => {
 })
 
 t.test('the event socket is lost: what a leg holds is held until it is surely over', async (t) => {
-  const linger = await testLinger(t, { CREDIT_SLICE_SECONDS: '3' })
+  const linger = lost
   const here = await tenantOn(linger, {
     sql: (tenant) => `UPDATE tenants SET ring_seconds = 1 WHERE id = '${tenant}'`,
   })
