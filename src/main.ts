@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import type { Logger } from 'pino'
 import type { Config } from './config.js'
+import { saysOver } from './call/ended.js'
 import { ConfigError, loadConfig } from './config.js'
 import { holdDataDir } from './data-dir.js'
 import { startEmbeddedPostgres } from './embedded/postgres.js'
@@ -23,9 +26,16 @@ async function main(): Promise<void> {
   const { logger, print, reopen } = openLog({ level: config.logLevel, file: config.logFile })
   const stopped = untilStopped(logger)
   if (!process.stdout.isTTY) process.on('SIGHUP', reopen)
-  process.on('uncaughtException', (error) => {
+  const end = (error: unknown): void => {
     logger.fatal({ err: error }, 'an error that nobody handled ends the process')
     process.exit(1)
+  }
+  process.on('uncaughtException', end)
+  process.on('unhandledRejection', (reason) => {
+    // What nobody waits for breaks nothing off: not worth the calls of all others when it is an own route's.
+    if (saysOver(reason) || comesFrom(config.routesDir, reason))
+      logger.error({ err: reason }, 'a route did not wait for what it began, and that failed')
+    else end(reason)
   })
 
   const undo: (() => Promise<void>)[] = []
@@ -64,6 +74,12 @@ async function main(): Promise<void> {
     for (const step of undo.reverse()) await step()
   }
   logger.info('stopped')
+}
+
+/** @param dir of modules */
+function comesFrom(dir: string | undefined, error: unknown): boolean {
+  if (dir === undefined || !(error instanceof Error)) return false
+  return error.stack?.includes(`${pathToFileURL(resolve(dir)).href}/`) === true
 }
 
 async function postgresService(

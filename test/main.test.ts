@@ -1,12 +1,14 @@
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { commandLine } from '../src/embedded/processes.js'
 import { screen, startProcess } from './support/server-process.js'
 import { temporaryFolder } from './support/services.js'
+import type { CallOptions } from './support/switch/call.js'
+import { SimulatedSwitch } from './support/switch/switch.js'
 
 t.test('the server process', async (t) => {
   const cwd = await temporaryFolder(t)
@@ -33,6 +35,38 @@ t.test('the server process', async (t) => {
     t.match(second.err(), /^linger: another Linger \(process \d+\) runs on this data .*\n$/)
     run.child.kill('SIGKILL')
     await run.ended
+  })
+
+  await t.test('outlives a route that forgets what it began', async (t) => {
+    const routes = join(cwd, 'routes')
+    await mkdir(routes)
+    await writeFile(join(cwd, 'package.json'), '{ "type": "module" }')
+    const route = (name: string, code: string) =>
+      `export default { name: '${name}', summary: 'x', needsTenant: false, async run(call) { ${code} } }`
+    const forgets = `const greet = async () => { await call.answer(); await call.play('ivr/hello.wav') }
+      const fail = async () => { await null; throw new TypeError('out of order') }
+      greet(); fail(); await new Promise(() => {})`
+    await writeFile(join(routes, 'forgets.js'), route('forgets', forgets))
+    await writeFile(join(routes, 'greets.js'), route('greets', `await call.play('ivr/hello.wav')`))
+    const run = startProcess(cwd, { ROUTES_DIR: 'routes' })
+    const { esl } = await screen(run)
+    const sw = new SimulatedSwitch()
+    t.teardown(() => {
+      sw.destroy()
+    })
+    const call = (path: string, options: Partial<CallOptions> = {}) =>
+      sw.call({ to: [{ ...esl, path }], caller: '0987654321', called: '1000', ...options }).ended
+    const forgotten = await call('forgets', { callerHangsUpAfterMs: 500 })
+    t.match(forgotten, { heard: ['ivr/hello.wav'], hungUpBy: 'caller' })
+    const served = await call('greets')
+    t.match(served, { heard: ['ivr/hello.wav'], cause: 'NORMAL_CLEARING' }, 'another call is served')
+    run.child.kill('SIGTERM')
+    t.equal(await run.ended, 0)
+    const told = run
+      .out()
+      .split('\n')
+      .filter((line) => line.includes('a route did not wait'))
+    t.match(told, [/out of order[\s\S]*forgets\.js/, /the caller has gone/])
   })
 
   await t.test(

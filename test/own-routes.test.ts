@@ -7,9 +7,10 @@ import t, { type Test } from 'tap'
 import { ownRoutes } from '../src/routes/own.js'
 import { testLinger } from './support/linger.js'
 import { temporaryFolder } from './support/services.js'
-import type { Call, CallOptions } from './support/switch/call.js'
+import type { CallOptions } from './support/switch/call.js'
 import { farEnds } from './support/switch/far-end.js'
 import { SimulatedSwitch } from './support/switch/switch.js'
+import { until } from './support/wire.js'
 
 /** Call flows that an operator writes, a module each. */
 
@@ -36,35 +37,16 @@ async function folder(t: Pick<Test, 'teardown'>, files: Readonly<Record<string, 
 const office = await example()
 const publishing = (name: string): string =>
   office.replace('await call.answer()', `await call.publish({ ${name}: 'ivr' })`)
-/** All of one server. */
-const routes = {
-  'office.js': office,
-  'broken.js':
-    "export default { name: 'broken', summary: 'x', async run() { throw new Error('out of order') } }",
-  'wrong.js': "export default { name: 'wrong', summary: 'x', async run(call) { await call.play('') } }",
-  'endless.js':
-    "export default { name: 'endless', summary: 'x', async run(call) { await call.answer(); await new Promise(() => {}) } }",
-}
 const did = '842873001234'
-/** Of a tenant whose calls last two seconds. */
-const briefDid = '842873005678'
 const linger = await testLinger(
   t,
-  { ROUTES_DIR: await folder(t, { 'package.json': '{ "type": "module" }', ...routes }) },
-  {
-    sql: `INSERT INTO tenants (id, name, country, currency, max_call_seconds) VALUES ('brief', 'Brief', 'VN', 'VND', 2);
-      INSERT INTO numbers (number, tenant_id) VALUES ('${did}', 'demo'), ('${briefDid}', 'brief')`,
-  },
+  { ROUTES_DIR: await folder(t, { 'package.json': '{ "type": "module" }', 'office.js': office }) },
+  { sql: `INSERT INTO numbers (number, tenant_id) VALUES ('${did}', 'demo')` },
 )
 const sw = new SimulatedSwitch()
 t.teardown(() => {
   sw.destroy()
 })
-
-/** An inbound call whose dialplan names a route. */
-function call(path: string, options: Partial<CallOptions> = {}): Call {
-  return sw.call({ to: [{ ...linger.esl, path }], caller: '0987654321', called: did, ...options })
-}
 
 t.test("the README's example is a route, as its types say", async (t) => {
   const compilerOptions = {
@@ -97,8 +79,13 @@ t.test("the README's example is a route, as its types say", async (t) => {
 })
 
 t.test("the README's example serves a call", async (t) => {
-  const { uuid, heard, legs } = await call('office', { digits: ['1001'], farEnd: farEnds.answers(5_000) })
-    .ended
+  const { uuid, heard, legs } = await sw.call({
+    to: [{ ...linger.esl, path: 'office' }],
+    caller: '0987654321',
+    called: did,
+    digits: ['1001'],
+    farEnd: farEnds.answers(5_000),
+  }).ended
   t.ok(heard.length > 0)
   t.same(
     legs.map(({ number }) => number),
@@ -125,34 +112,122 @@ t.test('what is no route stops the start, in one line that names the file', asyn
   t.same(await ownRoutes(dir), [], 'other files are left alone')
 })
 
-t.test('a route that throws refuses its call, with a CDR, and the server lives', async (t) => {
-  const { uuid } = await call('broken').ended
-  t.match(await linger.cdr(uuid), { hangup_cause: 'NORMAL_TEMPORARY_FAILURE', route: 'broken' })
-  const line = linger.logged.find(({ call }) => call === uuid)
-  t.match(line, { msg: 'the route failed', route: 'broken', err: { stack: /out of order[\s\S]*broken\.js/ } })
+/** Routes that an operator should not have written. */
+const bad = {
+  broken: `throw new Error('out of order')`,
+  wrong: `await call.play('')`,
+  endless: `await call.answer(); await new Promise(() => {})`,
+  forgets: `call.answer(); call.play('ivr/hello.wav'); call.play('nonsense:'); await new Promise(() => {})`,
+  late: `try { await call.play('ivr/hello.wav') } finally { await null; throw new TypeError('too late') }`,
+  later: `try { await call.play('ivr/hello.wav') } finally { await new Promise(setImmediate); throw new TypeError('later') }`,
+  'hears-nothing': `for (;;) try { await call.play('ivr/hello.wav') } catch {}`,
+  'asks-nonsense': `for (;;) try { await call.play('nonsense:') } catch {}`,
+  polls: `for (;;) await call.variable('x')`,
+  'talks-long': `await call.answer(); await call.ring([call.extension('1001')])`,
+  back: `for (let i = 0; i < 3; i++) await call.play('ivr/hello.wav'); await call.giveBack()`,
+}
 
-  const wrong = await call('wrong').ended
-  t.match(
-    await linger.cdr(wrong.uuid),
-    { hangup_cause: 'NORMAL_TEMPORARY_FAILURE', refusal: 'the server failed to serve the call' },
-    'a sound that is none is not told as a number that is none',
+t.test('whatever a route does, its call has an end and a CDR, and other calls are served', async (t) => {
+  const files = Object.entries(bad).map(([name, code]): [string, string] => [
+    `${name}.js`,
+    `export default { name: '${name}', summary: 'x', async run(call) { ${code} } }`,
+  ])
+  const routes = { 'package.json': '{ "type": "module" }', ...Object.fromEntries(files) }
+  const linger = await testLinger(
+    t,
+    { ROUTES_DIR: await folder(t, routes) },
+    { sql: "UPDATE tenants SET max_call_seconds = 2 WHERE id = 'demo'" },
   )
-  t.match(
-    linger.logged.find(({ call }) => call === wrong.uuid),
-    { msg: 'the route failed', route: 'wrong', err: { stack: /wrong\.js/ } },
-  )
-  const served = await call('dial', { caller: '1000', called: '1001', farEnd: farEnds.answers(500) }).ended
-  t.match(await linger.cdr(served.uuid), { hangup_cause: 'NORMAL_CLEARING' })
-})
+  const call = async (path: string, options: Partial<CallOptions> = {}) => {
+    const to = [{ ...linger.esl, path }]
+    return sw.call({ to, caller: '1000', called: '1001', ...options }).ended
+  }
+  const cdrOf = async (path: string, options?: Partial<CallOptions>) =>
+    linger.cdr((await call(path, options)).uuid)
+  const isServed = async (t: Test) => {
+    t.match(await cdrOf('dial', { farEnd: farEnds.answers(500) }), { hangup_cause: 'NORMAL_CLEARING' })
+  }
+  const logged = (uuid: string) => linger.logged.filter(({ call }) => call === uuid)
 
-t.test('a route that never ends is ended with the longest call of its tenant', async (t) => {
-  const lasting = call('endless', { called: briefDid, speed: 1 })
-  const left = await call('endless', { callerHangsUpAfterMs: 1_000 }).ended
-  t.match(
-    await linger.cdr(left.uuid),
-    { hung_up_by: 'caller' },
-    'a route that waits for ever keeps no record waiting',
-  )
-  const { uuid } = await lasting.ended
-  t.match(await linger.cdr(uuid), { hangup_cause: 'ALLOTTED_TIMEOUT', hung_up_by: 'server' })
+  await t.test('one that throws refuses its call', async (t) => {
+    const { uuid } = await call('broken')
+    t.match(await linger.cdr(uuid), { hangup_cause: 'NORMAL_TEMPORARY_FAILURE', route: 'broken' })
+    const stack = /out of order[\s\S]*broken\.js/
+    t.match(logged(uuid), [{ msg: 'the route failed', route: 'broken', err: { stack } }])
+    await isServed(t)
+  })
+
+  await t.test('one that asks for a sound that is none has not dialled a number that is none', async (t) => {
+    const { uuid } = await call('wrong')
+    t.match(await linger.cdr(uuid), {
+      hangup_cause: 'NORMAL_TEMPORARY_FAILURE',
+      refusal: 'the server failed to serve the call',
+    })
+    t.match(logged(uuid), [{ msg: 'the route failed', route: 'wrong', err: { stack: /wrong\.js/ } }])
+  })
+
+  await t.test('one that waits for ever keeps no record waiting', async (t) => {
+    t.match(await cdrOf('endless', { callerHangsUpAfterMs: 1_000 }), { hung_up_by: 'caller' })
+  })
+
+  await t.test('one that does not wait for its verbs, and whose caller hangs up', async (t) => {
+    const { uuid } = await call('forgets', { callerHangsUpAfterMs: 500 })
+    t.match(await linger.cdr(uuid), { hung_up_by: 'caller', refusal: null })
+    const said = { msg: 'the route did not wait for what failed', err: { code: 'UNSAFE_ARGUMENT' } }
+    t.match(logged(uuid), [said], 'what failed is told, its hangup is not')
+    t.equal(logged(uuid).length, 1)
+    await isServed(t)
+  })
+
+  await t.test('one that fails after its caller has gone is told of', async (t) => {
+    for (const path of ['late', 'later']) {
+      const { uuid } = await call(path, { callerHangsUpAfterMs: 500 })
+      t.match(await linger.cdr(uuid), { hung_up_by: 'caller', refusal: null })
+      await until(() => logged(uuid).length > 0)
+      const stack = new RegExp(`${path}[\\s\\S]*${path}\\.js`)
+      t.match(logged(uuid), [{ msg: 'the route failed after its call was over', err: { stack } }])
+    }
+  })
+
+  await t.test('one that goes on after its caller has gone, for ever', async (t) => {
+    const { uuid } = await call('hears-nothing', { callerHangsUpAfterMs: 500 })
+    t.match(await linger.cdr(uuid), { hung_up_by: 'caller' })
+    await until(() => logged(uuid).length > 0)
+    const msg = 'the route goes on after its call is over: it is left standing'
+    t.match(logged(uuid), [{ msg, route: 'hears-nothing' }])
+    await isServed(t)
+  })
+
+  await t.test('one whose caller hangs up just when it asks something has not failed', async (t) => {
+    const options = { speed: 1, callerHangsUpAfterMs: 100, hangupToldAfterMs: 200 }
+    const { uuid } = await call('polls', options)
+    t.match(await linger.cdr(uuid), { hung_up_by: 'caller', refusal: null })
+    t.same(logged(uuid), [])
+  })
+
+  await t.test('a call lasts no longer than its tenant lets it', async (t) => {
+    const inTime = { hangup_cause: 'ALLOTTED_TIMEOUT', hung_up_by: 'server' }
+    const agent = { answersAfterMs: 0 }
+    const [endless, nonsense, talk, queue] = await Promise.all([
+      cdrOf('endless', { speed: 1 }),
+      cdrOf('asks-nonsense', { speed: 1 }),
+      call('talks-long', { speed: 1, farEnd: farEnds.answers(undefined, 1_000) }),
+      cdrOf('queue/support', { speed: 1, queue: { agentAfterMs: 0, agent } }),
+    ])
+    t.match(endless, inTime)
+    t.match(nonsense, inTime, 'that asks nonsense all the time')
+    t.match(await linger.cdr(talk.uuid), inTime)
+    const causes = talk.connections[0]?.commands.map(({ headers }) => headers.get('hangup-cause'))
+    t.ok(causes?.includes('ALLOTTED_TIMEOUT'), "before the leg's own timer, which begins at its answer")
+    t.match(queue, inTime, 'with an agent')
+    const again = { socket: [{ ...linger.esl, path: 'endless' }] }
+    const back = await cdrOf('back', { nextActions: [again] })
+    t.match(back, inTime, 'of which it has had more before it came back')
+  })
+
+  await t.test('the longest that can be set is as good as none', async (t) => {
+    await linger.pool.query('UPDATE tenants SET max_call_seconds = 2147483647')
+    await linger.server.reload()
+    await isServed(t)
+  })
 })

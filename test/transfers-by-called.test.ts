@@ -5,12 +5,13 @@ import t from 'tap'
 import { plainTerms } from '../src/billing/rating.js'
 import { answeredTarget } from '../src/call/legs/target.js'
 import { encodeCallState } from '../src/call/state.js'
+import { booksAddUp, costOf, noOtherCdrs, talkedMs } from './support/books.js'
 import { temporaryFolder } from './support/services.js'
 import { transferAttendedByCalled } from './support/switch/attended-transfer.js'
 import type { Call, CallOptions, CallOutcome } from './support/switch/call.js'
 import type { Action } from './support/switch/dialplan.js'
 import { farEnds, type FarEnd, type FarEndChoice } from './support/switch/far-end.js'
-import { booksAddUp, costOf, dial, noOtherCdrs, otherMobile, talkedMs, world } from './support/transfers.js'
+import { dial, otherMobile, world } from './support/transfers.js'
 
 /**
  * Transfers by whom a caller was connected to, and by those who are nobody's phone here: what becomes of the caller, what
@@ -41,13 +42,6 @@ const here = await world(t, 'link', {
     INSERT INTO extensions (tenant_id, number, toll_allow) VALUES ('demo', '1002', '{local,domestic}');
     INSERT INTO accounts (code, tenant_id, extension) VALUES ('1002', 'demo', '1002')`,
 })
-/** Until then, legs that talk on without their caller have nobody who tells of them. */
-async function isLinked(): Promise<boolean> {
-  const { body } = await here.linger.http('GET', '/v1/switches')
-  return (body as { readonly items: readonly { readonly up: boolean }[] }).items.every(({ up }) => up)
-}
-
-while (!(await isLinked()));
 
 const outside = { caller: '0987654321', profile: 'external', called: '02812345678' }
 let calls = 0

@@ -20,17 +20,17 @@ import type { Flows, Hours, Menu, Sound, Step } from '../store/flow.js'
 import type { Announcer } from './announcer.js'
 import { Dialler } from './legs/dialler.js'
 import { earlierMenu } from './earlier-menu.js'
+import { Ended } from './ended.js'
 import type { ChannelFacts } from './facts.js'
+import { guarded } from './guarded-call.js'
 import { handOn, mostTransfers } from './hand-on.js'
 import { IdentifiedCall } from './identified-call.js'
 import type { Identity } from './identify.js'
 import { queueTarget } from './legs/target.js'
 import { Recorder } from './recording/recorder.js'
+import { screenCaller } from './screen-caller.js'
 import type { SessionDependencies } from './session-dependencies.js'
 import type { Story } from './story.js'
-
-/** Its route has nothing more to do with the call: it was refused, given back or transferred. Its CDR says which. */
-export class Ended extends Error {}
 
 export interface ServedCallOptions extends SessionDependencies {
   readonly story: Story
@@ -55,6 +55,8 @@ export class ServedCall extends IdentifiedCall implements Call {
   readonly #flows: Flows | undefined
   readonly #recorder: Recorder
   #dialler: Dialler | undefined
+  /** As routes get it. */
+  #guarded: Call | undefined
   #hasHoldMusic = false
   #steps = 0
 
@@ -103,20 +105,8 @@ export class ServedCall extends IdentifiedCall implements Call {
     return this.#flows?.hours(id)
   }
 
-  async screen(): Promise<void> {
-    const { story, screening } = this.#options
-    const { callerNumber: raw, isAnonymous } = this.facts
-    if (story.identity.isEmergency) {
-      story.isBlacklisted = false
-      return
-    }
-    const { isVip, isBlacklisted } = await screening.screen({
-      raw,
-      normal: story.identity.caller,
-      isAnonymous,
-    })
-    story.isVip = isVip
-    story.isBlacklisted = isBlacklisted
+  screen(): Promise<void> {
+    return screenCaller(this.#options.story, this.#options.screening)
   }
 
   answer(): Promise<void> {
@@ -203,8 +193,10 @@ export class ServedCall extends IdentifiedCall implements Call {
 
   /** Its first route, or one that it goes on with. */
   async run({ route, args }: Leading): Promise<void> {
-    this.#options.announcer.enters(route.name)
-    await route.run(this, args)
+    const { announcer, channel, story } = this.#options
+    announcer.enters(route.name)
+    this.#guarded ??= guarded(this, { log: this.log, isUp: () => channel.isUp, route: () => story.route })
+    await route.run(this.#guarded, args)
   }
 
   once<T extends string | number | boolean>(name: string, happen: () => T | Promise<T>): Promise<T> {

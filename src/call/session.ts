@@ -2,20 +2,20 @@ import type { Logger } from 'pino'
 import { limitMessages } from '../billing/limits.js'
 import { Channel } from '../channel/channel.js'
 import type { Connection } from '../esl/connection.js'
-import { CallerGone } from '../esl/errors.js'
 import type { Event } from '../esl/event.js'
 import type { IncomingCall } from '../esl/listener.js'
 import { JournalError } from '../journal/errors.js'
 import { NoRoute, type Leading } from '../routes/registry.js'
 import { Announcer } from './announcer.js'
 import { beginning } from './beginning.js'
-import { goneOrTooLong, type Bound } from './bound.js'
+import { bounded, type Bound } from './bound.js'
 import type { Dialler } from './legs/dialler.js'
+import { Ended, saysOver } from './ended.js'
 import type { ChannelFacts } from './facts.js'
 import { Holding, ignoreGone, longestSeconds } from './holding.js'
 import type { LegDocument } from './legs/leg-document.js'
 import type { LiveCall } from './live.js'
-import { Ended, ServedCall } from './served-call.js'
+import { ServedCall } from './served-call.js'
 import type { SessionDependencies } from './session-dependencies.js'
 import { settle, type EndedCall } from './settlement.js'
 import type { Story } from './story.js'
@@ -129,12 +129,10 @@ export class Session implements LiveCall, EndedCall {
       await this.#open()
       this.#holding.begin()
       if (!this.#holding.isResumed) this.announcer.begins(route)
-      // A route that waits for something else than its call must not keep the call's record waiting.
-      await Promise.race([this.#call.run(leading), goneOrTooLong(this.channel, this.#bound)])
+      await bounded(this.#call.run(leading), this.channel, this.#bound)
       if (this.story.ending === undefined && this.channel.isUp) await this.#call.hangup('NORMAL_CLEARING')
     } catch (error) {
-      if (error instanceof Ended || error instanceof CallerGone) return
-      await this.#fail(error)
+      if (!saysOver(error)) await this.#fail(error)
     }
   }
 
@@ -179,8 +177,9 @@ export class Session implements LiveCall, EndedCall {
   get #bound(): Bound {
     return {
       maxSeconds: this.story.identity.tenant?.maxCallSeconds ?? longestSeconds,
-      isTalking: () => this.story.legs.talking !== undefined,
+      facts: this.#facts,
       tooLong: () => this.#call.hangup('ALLOTTED_TIMEOUT'),
+      log: this.log,
     }
   }
 

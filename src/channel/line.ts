@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import * as command from '../esl/command.js'
 import type { Command } from '../esl/command.js'
 import type { Connection } from '../esl/connection.js'
-import { CallerGone } from '../esl/errors.js'
+import { CallerGone, CommandRefused } from '../esl/errors.js'
 import type { Event } from '../esl/event.js'
 import { setVariable } from './variables.js'
 
@@ -56,7 +56,7 @@ export class Line {
     const commands = [...first, command.execute(application, argument, { eventUuid, asBody })]
     return new Promise((resolve, reject) => {
       this.#waiting.set(eventUuid, { resolve, reject })
-      for (const reply of this.#connection.sendAll(commands)) {
+      for (const reply of this.#ask(commands)) {
         reply.catch((error: unknown) => {
           this.#waiting.delete(eventUuid)
           reject(error instanceof Error ? error : new Error(String(error)))
@@ -83,13 +83,13 @@ export class Line {
 
   async send(what: Command): Promise<string> {
     if (!this.#isUp) throw new CallerGone()
-    return this.#connection.send(what)
+    return this.#heard(what, this.#connection.send(what))
   }
 
   /** Several commands in one packet, the replies to all of which are awaited. */
   async sendAll(commands: readonly Command[]): Promise<void> {
     if (!this.#isUp) throw new CallerGone()
-    await Promise.all(this.#connection.sendAll(commands))
+    await Promise.all(this.#ask(commands))
   }
 
   /** Sets one of the channel's variables; without a value it is unset. */
@@ -116,7 +116,29 @@ export class Line {
     this.#waiting.clear()
     for (const { reject } of waiting) reject(reason)
   }
+
+  #ask(commands: readonly Command[]): Promise<string>[] {
+    return this.#connection.sendAll(commands).map((reply, at) => this.#heard(commands[at], reply))
+  }
+
+  /**
+   * From the hangup on no API command finds the channel, and the reply that says so may overtake CHANNEL_HANGUP, which
+   * goes through the switch's queue of events: either is how the hangup becomes known.
+   */
+  async #heard(what: Command | undefined, reply: Promise<string>): Promise<string> {
+    try {
+      return await reply
+    } catch (error) {
+      const isOfChannel = what?.text.startsWith(`api ${what.verb} ${this.uuid}`) === true
+      if (!isOfChannel || !(error instanceof CommandRefused) || !noChannel.test(error.reply)) throw error
+      this.lose()
+      throw new CallerGone(undefined, { cause: error })
+    }
+  }
 }
+
+/** How mod_commands says that there is none: most of its commands, `uuid_flush_dtmf` and `uuid_record`. */
+const noChannel = /no such (?:channel|session)|cannot locate session/i
 
 /** A longer argument goes as a body (recording loops-and-body-argument), in characters. */
 const longestHeader = 1000

@@ -47,7 +47,11 @@ export async function world(
   const { sql = '' } = options
   const linger = await testLinger(t, settings, { sql })
   urls.push(`http://${linger.server.httpAddress}/freeswitch/cdr`)
-  if (telling !== 'json_cdr') await until(() => sw.openSockets.size > 0)
+  // Until its link is up, nobody tells of legs that talk on without their caller.
+  await until(async () => {
+    const { body } = await linger.http('GET', '/v1/switches')
+    return (body as { readonly items: readonly { readonly up: boolean }[] }).items.every(({ up }) => up)
+  })
   return { sw, linger, settings }
 }
 

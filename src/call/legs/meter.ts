@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import type { Credit, Granted, Leg as CreditLeg } from '../../billing/credit.js'
 import { prompt } from '../../channel/prompt.js'
 import { CallerGone } from '../../esl/errors.js'
+import { longestTimerMs } from '../bound.js'
 import type { LegControl } from './leg-control.js'
 
 export interface MeterOptions {
@@ -131,7 +132,8 @@ export class Meter {
   }
 
   #askIn(ms: number): void {
-    this.#nextAsk = setTimeout(() => void this.#ask(), Math.max(0, ms))
+    // Too early does no harm; longer, setTimeout would not wait at all.
+    this.#nextAsk = setTimeout(() => void this.#ask(), Math.min(Math.max(0, ms), longestTimerMs))
   }
 
   get #leftMs(): number {

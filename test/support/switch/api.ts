@@ -53,7 +53,7 @@ const commands: ReadonlyMap<string, ApiCommand> = new Map<string, ApiCommand>([
     ofLeg(({ session }) => {
       if (session !== undefined) session.pendingDigits = ''
       return '+OK\n'
-    }),
+    }, 'no such session'),
   ],
   ['uuid_getvar', ofLeg((leg, [name = '']) => leg.variable(name) ?? '_undef_')],
   [
@@ -63,7 +63,7 @@ const commands: ReadonlyMap<string, ApiCommand> = new Map<string, ApiCommand>([
       return '+OK\n'
     }),
   ],
-  ['uuid_record', ofLeg(record)],
+  ['uuid_record', ofLeg(record, 'Cannot locate session!')],
   ['uuid_recv_dtmf', ofLeg(receiveDigits)],
   ['uuid_send_dtmf', ofLeg((leg, [digits = '']) => `+OK ${leg.uuid} sent DTMF ${digits}.\n`)],
   ['uuid_setvar', ofLeg(setVariable)],
@@ -83,10 +83,11 @@ export function legsNamed(sw: SimulatedSwitch, words: readonly string[]): Leg[] 
   return words.flatMap((word) => sw.legs.get(word) ?? [])
 }
 
-function ofLeg(command: LegCommand): ApiCommand {
+/** @param noLeg how mod_commands says that there is none, or that it is hung up */
+function ofLeg(command: LegCommand, noLeg = 'No such channel!'): ApiCommand {
   return (context, [uuid = '', ...words]) => {
     const leg = context.sw.legs.get(uuid)
-    return leg === undefined ? '-ERR No such channel!\n' : command(leg, words, context)
+    return leg === undefined ? `-ERR ${noLeg}\n` : command(leg, words, context)
   }
 }
 

@@ -50,6 +50,8 @@ export interface CallOptions {
   readonly queue?: QueueScript
   /** How long any file plays. Default 1000. */
   readonly promptMs?: number
+  /** How long CHANNEL_HANGUP is on its way, which API commands overtake. Default 0. */
+  readonly hangupToldAfterMs?: number
   /** How long mod_json_cdr holds CHANNEL_HANGUP_COMPLETE back. */
   readonly finalEventDelayMs?: number
   /** Default `instant`. */

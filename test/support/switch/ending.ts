@@ -50,7 +50,6 @@ export async function endChannel(session: Session, history: LegHistory): Promise
     channel.variables.set('sip_hangup_disposition', channel.isAnswered ? 'send_bye' : 'send_refuse')
   finishRecording(session)
   setFinalVariables(channel, history)
-  session.sw.hideLeg(session)
   for (const listener of session.listeners) listener.channelDown('beforeFinal')
   // mod_json_cdr posts its record first, and a slow receiver delays the event.
   const { jsonCdr } = session.sw

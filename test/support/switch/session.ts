@@ -59,6 +59,7 @@ export class Session implements Leg {
   #left: PlannedApplication[] = []
   #allDigits = ''
   readonly #applications: ExecutedApplication[] = []
+  #hangupTold: Promise<void> | undefined
 
   constructor(call: Call, channel: Channel) {
     this.call = call
@@ -147,6 +148,7 @@ export class Session implements Leg {
       else await this.#talkOn()
     this.hangup('NORMAL_CLEARING', 'switch')
     this.#queue = []
+    await this.#hangupTold
     await endChannel(this, { digits: this.#allDigits, applications: this.#applications })
   }
 
@@ -294,11 +296,25 @@ export class Session implements Leg {
     markHungUp(channel, cause, by)
     if (this.bridgedLeg !== undefined) channel.variables.set('last_bridge_role', 'originator')
     this.call.noteHangup(this, by)
+    // switch_core_session_locate finds none that is down, while its events are still on their way.
+    this.sw.hideLeg(this)
+    const { hangupToldAfterMs: ms = 0 } = this.call.options
+    if (ms === 0) this.#tellHangup()
+    else
+      this.#hangupTold = new Promise((resolve) => {
+        this.clock.after(ms, 'follow', () => {
+          this.#tellHangup()
+          resolve()
+        })
+      })
+    if (by === 'caller' && channel.isAnswered) channel.variables.set('sip_hangup_disposition', 'recv_bye')
+    this.#thread.wake('hangup', frameMs)
+  }
+
+  #tellHangup(): void {
     for (const listener of this.listeners) listener.channelDown('beforeHangup')
     this.fire('CHANNEL_HANGUP')
     for (const listener of this.listeners) listener.channelDown('afterHangup')
-    if (by === 'caller' && channel.isAnswered) channel.variables.set('sip_hangup_disposition', 'recv_bye')
-    this.#thread.wake('hangup', frameMs)
   }
 
   /** Tells it to everybody who has subscribed to it. */
