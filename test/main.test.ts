@@ -43,7 +43,7 @@ t.test('the server process', async (t) => {
     await writeFile(join(cwd, 'package.json'), '{ "type": "module" }')
     const route = (name: string, code: string) =>
       `export default { name: '${name}', summary: 'x', needsTenant: false, async run(call) { ${code} } }`
-    const forgets = `const greet = async () => { await call.answer(); await call.play('ivr/hello.wav') }
+    const forgets = `const greet = async () => { await call.play('ivr/hello.wav') }
       const fail = async () => { await null; throw new TypeError('out of order') }
       greet(); fail(); await new Promise(() => {})`
     await writeFile(join(routes, 'forgets.js'), route('forgets', forgets))

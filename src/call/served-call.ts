@@ -109,8 +109,8 @@ export class ServedCall extends IdentifiedCall implements Call {
     return screenCaller(this.#options.story, this.#options.screening)
   }
 
-  answer(): Promise<void> {
-    return this.#dial.answer()
+  async answer(): Promise<void> {
+    await this.#dial.answer()
   }
 
   /** Its channel costs something itself, and was another server's or another call's until now. */
@@ -146,12 +146,16 @@ export class ServedCall extends IdentifiedCall implements Call {
     return gateways.order(catalog.gateways(this.tenant.id, number), this.facts.switchName)
   }
 
-  ring(extensions: readonly Extension[], options: RingOptions = {}): Promise<BridgeResult> {
+  async ring(extensions: readonly Extension[], options: RingOptions = {}): Promise<BridgeResult> {
     this.#options.announcer.dials(extensions)
     return this.#dial.toExtensions(extensions, options)
   }
 
-  dialGateway(gateway: Gateway, number = this.called, options?: GatewayDialOptions): Promise<GatewayResult> {
+  async dialGateway(
+    gateway: Gateway,
+    number = this.called,
+    options?: GatewayDialOptions,
+  ): Promise<GatewayResult> {
     this.#options.announcer.dials()
     return this.#dial.toGateway(gateway, number, options)
   }
