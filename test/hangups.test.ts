@@ -1,35 +1,44 @@
-import t from 'tap'
 import { Redis } from 'ioredis'
+import t from 'tap'
 import { Routes } from '../src/routes/registry.js'
 import { saveFlows } from '../src/routes/flow-file.js'
 import { testLinger } from './support/linger.js'
+import { testDatabase, testRedis } from './support/services.js'
+import type { CallOptions } from './support/switch/call.js'
 import { seededRandom } from './support/switch/random.js'
 import { SimulatedSwitch } from './support/switch/switch.js'
 
-/** A thousand callers hang up anywhere: in a menu, in a queue, while phones ring, while gateways are tried, in a talk. */
+/**
+ * A thousand callers hang up anywhere: in a menu, in a queue, talking to its agent, while phones ring, while gateways
+ * are tried, in a talk, after a transfer, while the call is given back and comes again.
+ */
 
 const calls = 1_000
-const atOnce = 50
-/** Connections to PostgreSQL that stay open for a while, with a timer each. */
-const ofPools = 40
+const atOnce = 20
 
 t.test('after a thousand hangups anywhere nothing is left running, held or counted', async (t) => {
-  const linger = await testLinger(
-    t,
-    { LOG_LEVEL: 'error' },
-    {
-      sql: `UPDATE tenants SET max_calls = 500, billing = 'prepaid' WHERE id = 'demo';
-        INSERT INTO gateways (tenant_id, name, prefix, prefix_entered, priority, max_calls)
-          VALUES ('demo', 'carrier2', '', '', 200, 100)`,
-    },
-  )
+  const database = await testDatabase(t)
+  const { url: redisUrl } = await testRedis(t)
+  const before = resources()
+  await database.pool.query(`UPDATE tenants SET max_calls = 500, billing = 'prepaid' WHERE id = 'demo';
+    INSERT INTO gateways (tenant_id, name, prefix, prefix_entered, priority, max_calls)
+      VALUES ('demo', 'carrier2', '', '', 200, 100)`)
+  const sw = new SimulatedSwitch()
+  const through = { databaseUrl: database.url, redisUrl }
+  const linger = await testLinger(t, {}, through)
   const ring = { route: 'ring', arguments: { extensions: ['1000', '1001'], ringSeconds: 5 } }
-  await saveFlows(linger.pool, new Routes(), 'demo', {
+  await saveFlows(database.pool, new Routes(), 'demo', {
     menus: {
       main: {
         name: 'Main',
         prompt: ['ivr/main.wav'],
-        choices: { '1': ring, '2': { menu: 'more' }, '9': { repeat: true } },
+        choices: {
+          '1': ring,
+          '2': { menu: 'more' },
+          '3': { route: 'transfer', arguments: { destination: '5000' } },
+          '4': { route: 'queue', arguments: { queue: 'support' } },
+          '9': { repeat: true },
+        },
         otherwise: ring,
       },
       more: {
@@ -46,58 +55,92 @@ t.test('after a thousand hangups anywhere nothing is left running, held or count
     ],
   })
   await linger.server.reload()
-  const sw = new SimulatedSwitch()
   const random = seededRandom(20_261_121)
-  let reached = 0
+  const upTo = (ms: number): number => Math.floor(random() * ms)
+  /** Neither of a caller who hangs up before the server has said anything, nor given back, which others may tell of. */
+  const ours: string[] = []
+  const seen = new Set<string>()
+  const happened = { transfers: 0, returns: 0, agents: 0, talks: 0 }
   const one = async (): Promise<void> => {
-    const isInbound = random() < 0.6
-    const endMs = Math.floor(random() * 20_000)
-    const { connections } = await sw.call({
+    const outcome = await sw.call(story()).ended
+    const { connections, legs } = outcome
+    const isOurs = connections.some(
+      ({ wasConnected, commands }) =>
+        wasConnected && !commands.some(({ line }) => line.includes(' blacklisted ')),
+    )
+    if (isOurs) ours.push(outcome.uuid)
+    if (outcome.variable('transferred') !== undefined) happened.transfers++
+    if (connections.length > 1) happened.returns++
+    if (outcome.variable('cc_cause') === 'answered') happened.agents++
+    if (legs.some(({ answeredAt }) => answeredAt !== undefined)) happened.talks++
+  }
+  const story = (): CallOptions => {
+    const isInbound = random() < 0.7
+    const isScreenedFirst = random() < 0.2
+    return {
       settleMs: 30,
-      to: [linger.esl],
+      to: [isScreenedFirst ? { ...linger.esl, path: 'checkphone' } : linger.esl],
+      nextActions: isScreenedFirst ? [{ socket: [linger.esl] }] : [],
+      transferDialplan: () => [
+        { application: 'set', argument: 'transferred=yes' },
+        { application: 'playback', argument: 'ivr/elsewhere.wav' },
+      ],
       caller: isInbound ? '0987654321' : '1000',
       called: isInbound ? '02873001234' : '0901234567',
-      digits: Array.from({ length: 12 }, () => '129#'.charAt(Math.floor(random() * 5))),
+      digits: Array.from({ length: 12 }, () => '12349#'.charAt(upTo(7))),
       farEnd: (dialled) =>
         random() < 0.3
           ? { refusesWith: dialled.includes('carrier1') ? 503 : 486, refusesAfterMs: 500 }
-          : { ringsAfterMs: 100, answersAfterMs: Math.floor(random() * 8_000) },
-      callerHangsUpAfterMs: endMs,
-    }).ended
-    // Who hangs up before the server has said anything is not its call yet.
-    if (connections.some(({ wasConnected }) => wasConnected)) reached++
+          : { ringsAfterMs: 100, answersAfterMs: upTo(8_000) },
+      queue: {
+        agentAfterMs: upTo(3_000),
+        agent: { answersAfterMs: upTo(3_000), hangsUpAfterMs: upTo(9_000) },
+      },
+      callerHangsUpAfterMs: upTo(15_000),
+      // An API command may be answered before the hangup is told.
+      hangupToldAfterMs: upTo(2) * 15,
+    }
   }
-  // What a first call makes once, stays.
-  await one()
-  await linger.server.delivered()
-  const before = resources()
+  const redis = new Redis(redisUrl)
+  const places = () => redis.keys('linger:*:calls')
   let left = calls
   const worker = async (): Promise<void> => {
-    while (left-- > 0) await one()
+    while (left-- > 0) {
+      await one()
+      if (left % 20 === 0) for (const key of await places()) seen.add(key)
+    }
   }
   await Promise.all(Array.from({ length: atOnce }, worker))
+  for (const [what, times] of Object.entries(happened)) t.ok(times > 20, `${what}: ${times}`)
   // A call may be over on the switch before its session has let go of it.
   await settled(() => linger.server.calls === 0)
   t.equal(linger.server.calls, 0, 'no session is left')
   await linger.server.delivered()
-  const { rows } = await linger.pool.query<Record<string, string>>(
-    `SELECT (SELECT count(*) FROM cdrs) AS cdrs, (SELECT count(*) FROM reservations) AS reservations,
+  const { rows } = await database.pool.query(
+    `SELECT array(SELECT unnest($1::text[]) EXCEPT SELECT call_uuid::text FROM cdrs) AS untold,
+      (SELECT array_agg(DISTINCT refusal) FROM cdrs) AS refusals,
+      (SELECT count(*)::integer FROM reservations) AS reservations,
       (SELECT sum(reserved) FROM balances)::text AS reserved`,
+    [ours],
   )
-  t.match(rows, [{ cdrs: String(reached), reservations: '0', reserved: '0.000000' }])
-  const redis = new Redis(linger.redisUrl)
-  t.teardown(() => redis.quit())
-  const places = (await redis.keys('*')).filter((key) => /limit|calls:(tenants|gateways)/.test(key))
-  for (const key of places)
-    if ((await redis.type(key)) === 'zset') t.equal(await redis.zcard(key), 0, `${key}: no place is taken`)
+  t.ok(ours.length > calls / 2, `calls that the server was to tell of: ${ours.length}`)
+  t.same(rows, [{ untold: [], refusals: [null], reservations: 0, reserved: '0.000000' }])
+  t.same([...seen].sort(), ['linger:gateway:{carrier2}:calls', 'linger:{demo}:calls'], 'there were places')
+  t.same(await places(), [], 'none is taken')
+  redis.disconnect()
   sw.destroy()
-  await settled(() => resources() <= before + ofPools)
-  t.ok(resources() <= before + ofPools, `timers, sockets and the like: ${resources()}, before ${before}`)
+  await linger.server.close({ deadlineMs: 0 })
+  await database.pool.end()
+  await settled(() => resources().length <= before.length)
+  t.same(resources(), before, 'nothing keeps the process busy')
 })
 
 /** What keeps this process busy: timers, sockets, requests. */
-function resources(): number {
-  return process.getActiveResourcesInfo().filter((name) => name !== 'Immediate').length
+function resources(): readonly string[] {
+  return process
+    .getActiveResourcesInfo()
+    .filter((name) => name !== 'Immediate')
+    .sort()
 }
 
 /** Sockets take a turn or two to be gone. */
