@@ -79,6 +79,7 @@ t.test('after a thousand hangups anywhere nothing is left running, held or count
     const isScreenedFirst = random() < 0.2
     return {
       settleMs: 30,
+      promptMs: 400,
       to: [isScreenedFirst ? { ...linger.esl, path: 'checkphone' } : linger.esl],
       nextActions: isScreenedFirst ? [{ socket: [linger.esl] }] : [],
       transferDialplan: () => [
@@ -91,12 +92,12 @@ t.test('after a thousand hangups anywhere nothing is left running, held or count
       farEnd: (dialled) =>
         random() < 0.3
           ? { refusesWith: dialled.includes('carrier1') ? 503 : 486, refusesAfterMs: 500 }
-          : { ringsAfterMs: 100, answersAfterMs: upTo(8_000) },
+          : { ringsAfterMs: 100, answersAfterMs: upTo(4_000) },
       queue: {
-        agentAfterMs: upTo(3_000),
-        agent: { answersAfterMs: upTo(3_000), hangsUpAfterMs: upTo(9_000) },
+        agentAfterMs: upTo(1_500),
+        agent: { answersAfterMs: upTo(1_500), hangsUpAfterMs: upTo(5_000) },
       },
-      callerHangsUpAfterMs: upTo(15_000),
+      callerHangsUpAfterMs: upTo(8_000),
       // An API command may be answered before the hangup is told.
       hangupToldAfterMs: upTo(2) * 15,
     }
