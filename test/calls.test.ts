@@ -86,7 +86,7 @@ t.test(
       farEnd: farEnds.answers(1_000),
     })
     const [, before, state, after] = /^(.*\[)linger_leg=([\w-]+),(.*)$/.exec(dialled.join('\n')) ?? []
-    t.equal(before, '{originate_timeout=60,origination_caller_id_number=1000}[')
+    t.equal(before, '{originate_timeout=60,progress_timeout=59,origination_caller_id_number=1000}[')
     t.equal(
       after,
       "execute_on_answer='sched_hangup +300 ALLOTTED_TIMEOUT']sofia/gateway/carrier1/84901234567",

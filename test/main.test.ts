@@ -10,6 +10,20 @@ import { temporaryFolder } from './support/services.js'
 import type { CallOptions } from './support/switch/call.js'
 import { SimulatedSwitch } from './support/switch/switch.js'
 
+/** Call flows of an operator's own: one forgets what it began, which fails, and one does not. */
+async function writeRoutes(cwd: string): Promise<void> {
+  const routes = join(cwd, 'routes')
+  await mkdir(routes)
+  await writeFile(join(cwd, 'package.json'), '{ "type": "module" }')
+  const route = (name: string, code: string) =>
+    `export default { name: '${name}', summary: 'x', needsTenant: false, async run(call) { ${code} } }`
+  const forgets = `const greet = async () => { await call.play('ivr/hello.wav') }
+    const fail = async () => { await null; throw new TypeError('out of order') }
+    greet(); fail(); await new Promise(() => {})`
+  await writeFile(join(routes, 'forgets.js'), route('forgets', forgets))
+  await writeFile(join(routes, 'greets.js'), route('greets', `await call.play('ivr/hello.wav')`))
+}
+
 t.test('the server process', async (t) => {
   const cwd = await temporaryFolder(t)
   const data = join(cwd, '.linger')
@@ -37,43 +51,12 @@ t.test('the server process', async (t) => {
     await run.ended
   })
 
-  await t.test('outlives a route that forgets what it began', async (t) => {
-    const routes = join(cwd, 'routes')
-    await mkdir(routes)
-    await writeFile(join(cwd, 'package.json'), '{ "type": "module" }')
-    const route = (name: string, code: string) =>
-      `export default { name: '${name}', summary: 'x', needsTenant: false, async run(call) { ${code} } }`
-    const forgets = `const greet = async () => { await call.play('ivr/hello.wav') }
-      const fail = async () => { await null; throw new TypeError('out of order') }
-      greet(); fail(); await new Promise(() => {})`
-    await writeFile(join(routes, 'forgets.js'), route('forgets', forgets))
-    await writeFile(join(routes, 'greets.js'), route('greets', `await call.play('ivr/hello.wav')`))
-    const run = startProcess(cwd, { ROUTES_DIR: 'routes' })
-    const { esl } = await screen(run)
-    const sw = new SimulatedSwitch()
-    t.teardown(() => {
-      sw.destroy()
-    })
-    const call = (path: string, options: Partial<CallOptions> = {}) =>
-      sw.call({ to: [{ ...esl, path }], caller: '0987654321', called: '1000', ...options }).ended
-    const forgotten = await call('forgets', { callerHangsUpAfterMs: 500 })
-    t.match(forgotten, { heard: ['ivr/hello.wav'], hungUpBy: 'caller' })
-    const served = await call('greets')
-    t.match(served, { heard: ['ivr/hello.wav'], cause: 'NORMAL_CLEARING' }, 'another call is served')
-    run.child.kill('SIGTERM')
-    t.equal(await run.ended, 0)
-    const told = run
-      .out()
-      .split('\n')
-      .filter((line) => line.includes('a route did not wait'))
-    t.match(told, [/out of order[\s\S]*forgets\.js/, /the caller has gone/])
-  })
-
   await t.test(
-    'starts again after kill -9 without cleaning, with its data, and stops in order',
+    'starts again after kill -9 without cleaning, with its data, outlives what its routes forget, and stops in order',
     async (t) => {
-      const again = startProcess(cwd)
-      const { http, key: none } = await screen(again)
+      await writeRoutes(cwd)
+      const again = startProcess(cwd, { ROUTES_DIR: 'routes' })
+      const { esl, http, key: none } = await screen(again)
       t.equal(none, undefined, 'the key is shown at the first start alone')
       const found = await fetch(`${http}/v1/blacklist/0912406496`, {
         headers: { authorization: `Bearer ${String(key)}` },
@@ -81,6 +64,18 @@ t.test('the server process', async (t) => {
       t.equal(found.status, 200, 'the key of the first start is still good, and what was listed is listed')
       const postmaster = parseInt(readFileSync(join(data, 'postgres/data/postmaster.pid'), 'latin1'))
       t.not(commandLine(postmaster), '')
+
+      const sw = new SimulatedSwitch()
+      t.teardown(() => {
+        sw.destroy()
+      })
+      const call = (path: string, options: Partial<CallOptions> = {}) =>
+        sw.call({ to: [{ ...esl, path }], caller: '0987654321', called: '1000', ...options }).ended
+      const forgotten = await call('forgets', { callerHangsUpAfterMs: 500 })
+      t.match(forgotten, { heard: ['ivr/hello.wav'], hungUpBy: 'caller' })
+      const served = await call('greets')
+      t.match(served, { heard: ['ivr/hello.wav'], cause: 'NORMAL_CLEARING' }, 'another call is served')
+
       // As a service manager asks it to; and npm passes a Ctrl-C on to a process that has had it from the terminal.
       again.child.kill('SIGTERM')
       again.child.kill('SIGINT')
@@ -88,6 +83,11 @@ t.test('the server process', async (t) => {
       t.equal(again.err(), '')
       t.equal(commandLine(postmaster), '', 'its PostgreSQL has ended too')
       t.notOk(existsSync(join(data, 'lock')))
+      const lines = again.out().split('\n')
+      t.match(
+        lines.filter((line) => line.includes('a route did not wait')),
+        [/out of order[\s\S]*forgets\.js/, /the caller has gone/],
+      )
     },
   )
 

@@ -168,7 +168,7 @@ t.test('a tenant has its outbound calls recorded', async (t) => {
       linger.logged.filter(({ msg }) => msg.includes('not recorded')),
       [
         { call: dialled.outcome.uuid, path: pathOf(dialled.outcome.uuid) },
-        { call: answered.outcome.uuid, why: 'the switch refused to record it' },
+        { call: answered.outcome.uuid, reason: 'the switch refused to record it' },
       ],
     )
   })
