@@ -2,7 +2,6 @@
 export const dialplanVariables = {
   hangup_after_bridge: 'false',
   continue_on_fail: 'true',
-  deny_refer_requests: 'true',
 }
 
 /** The guard timer's, in seconds. */

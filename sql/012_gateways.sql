@@ -32,6 +32,6 @@ ALTER TABLE gateways
   -- What it is offered and nothing else: PCMA, G722, opus@48000h@20i. Empty: as the SIP profile has it.
   ADD COLUMN codecs text[] NOT NULL DEFAULT '{}'
     CHECK (array_to_string(codecs, ',', '?') ~ '^([A-Za-z0-9][A-Za-z0-9.-]{0,31}(@[0-9]{1,7}[hibc]){0,4}(,[A-Za-z0-9][A-Za-z0-9.-]{0,31}(@[0-9]{1,7}[hibc]){0,4}){0,15})?$'),
-  -- Without a sign of the far end so long after it was dialled, the next one is tried. None: when SIP's own 32 s or
-  -- the ring time is over.
+  -- Without a sign of the far end so long after it was dialled, the next one is tried. At most, and without it: one
+  -- second before the end of the tenant's ring time, if that is 12 s or more.
   ADD COLUMN progress_seconds integer CHECK (progress_seconds BETWEEN 1 AND 600);

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Logger } from 'pino'
@@ -26,16 +26,23 @@ async function main(): Promise<void> {
   const { logger, print, reopen } = openLog({ level: config.logLevel, file: config.logFile })
   const stopped = untilStopped(logger)
   if (!process.stdout.isTTY) process.on('SIGHUP', reopen)
-  const end = (error: unknown): void => {
+  const routes = config.routesDir === undefined ? undefined : folderUrl(config.routesDir)
+  const bear = (error: unknown, isRoutes: boolean): void => {
+    // What nobody waits for breaks nothing off: not worth the calls of all others when it is an own route's.
+    if (isRoutes) {
+      logger.error({ err: error }, 'a route did not wait for what it began, and that failed')
+      return
+    }
     logger.fatal({ err: error }, 'an error that nobody handled ends the process')
     process.exit(1)
   }
-  process.on('uncaughtException', end)
+  process.on('uncaughtException', (error) => {
+    bear(error, mentions(error, routes))
+  })
   process.on('unhandledRejection', (reason) => {
-    // What nobody waits for breaks nothing off: not worth the calls of all others when it is an own route's.
-    if (saysOver(reason) || comesFrom(config.routesDir, reason))
-      logger.error({ err: reason }, 'a route did not wait for what it began, and that failed')
-    else end(reason)
+    // What a library refuses later need not show who asked for it: then it is a route's if it is not ours.
+    const isRoutes = mentions(reason, routes) || (routes !== undefined && !mentions(reason, ownCode))
+    bear(reason, saysOver(reason) || isRoutes)
   })
 
   const undo: (() => Promise<void>)[] = []
@@ -76,10 +83,17 @@ async function main(): Promise<void> {
   logger.info('stopped')
 }
 
-/** @param dir of modules */
-function comesFrom(dir: string | undefined, error: unknown): boolean {
-  if (dir === undefined || !(error instanceof Error)) return false
-  return error.stack?.includes(`${pathToFileURL(resolve(dir)).href}/`) === true
+const ownCode = new URL('.', import.meta.url).href
+
+/** As a stack names what is in it, and not the link that leads there. */
+function folderUrl(dir: string): string {
+  const path = existsSync(dir) ? realpathSync(dir) : resolve(dir)
+  return `${pathToFileURL(path).href}/`
+}
+
+/** @param folder as a URL */
+function mentions(error: unknown, folder: string | undefined): boolean {
+  return folder !== undefined && error instanceof Error && error.stack?.includes(folder) === true
 }
 
 async function postgresService(

@@ -36,7 +36,6 @@ In FreeSWITCH's dialplan (the whole of it, with a second server and a refusal, i
 
   <action application="set" data="hangup_after_bridge=false"/>
   <action application="set" data="continue_on_fail=true"/>
-  <action application="set" data="deny_refer_requests=true"/>
   <action application="sched_hangup" data="+15 NORMAL_TEMPORARY_FAILURE"/>
   <action application="socket" data="${socket} async full"/>
 

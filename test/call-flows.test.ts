@@ -197,7 +197,12 @@ t.test('a path of the dialplan names the route, and an unknown one is refused by
     refusal: 'its route rejects it (USER_BUSY)',
   })
   const unknown = await callIn({ to: [{ ...linger.esl, path: 'nowhere' }] })
-  t.match(unknown.cdr, { hangup_cause: 'NO_ROUTE_DESTINATION', refusal: 'unknown route: "nowhere"' })
+  const reason = 'unknown route: "nowhere"'
+  t.match(unknown.cdr, { hangup_cause: 'NO_ROUTE_DESTINATION', refusal: reason })
+  t.match(
+    linger.logged.filter(({ call }) => call === unknown.cdr.call_uuid),
+    [{ level: 40, reason }],
+  )
 })
 
 t.test('a flow that leads round in circles ends, and its CDR says why', async (t) => {

@@ -205,7 +205,10 @@ async function nodeOf(t: Test, links: readonly SwitchLink[], options: Partial<Ja
     await nodes.close()
   })
   /** As the server that is dead now had opened it. */
-  const open = ({ facts, state, legs }: DeadServersCall): Promise<void> => {
+  const open = (
+    { facts, state, legs }: DeadServersCall,
+    more: { readonly isHandedOn?: boolean } = {},
+  ): Promise<void> => {
     const [leg] = legs
     return journal.openCall(
       facts.uuid,
@@ -218,6 +221,7 @@ async function nodeOf(t: Test, links: readonly SwitchLink[], options: Partial<Ja
         legs,
         attempt: undefined,
         lastHeardAt: leg?.bridgedAt ?? 0,
+        ...more,
       }),
     )
   }
@@ -369,6 +373,21 @@ t.test('without a link a call that nobody has taken over is closed after a minut
   await node.janitor.round()
   t.equal(node.secondSource.waiting, 0)
   node.clock.ms += 1
+  await node.janitor.round()
+  t.match(await node.recorded(), { callUuid: dead.call.uuid, source: 'incomplete' })
+})
+
+t.test('without a link a call that was handed on to its dialplan lasts as long as one may', async (t) => {
+  const { sw } = await linkedSwitch(t)
+  const dead = await deadServersCall(t, sw, services)
+  const node = await nodeOf(t, [])
+  const createdAt = (Date.now() - 3_600_000) * 1000
+  await node.open({ ...dead, facts: { ...dead.facts, createdAt } }, { isHandedOn: true })
+  await node.janitor.round()
+  node.clock.ms += 2 * 3_600_000
+  await node.janitor.round()
+  t.equal(node.secondSource.waiting, 0)
+  node.clock.ms += 2 * 3_600_000 + 1
   await node.janitor.round()
   t.match(await node.recorded(), { callUuid: dead.call.uuid, source: 'incomplete' })
 })

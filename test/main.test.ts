@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
@@ -12,14 +12,16 @@ import { SimulatedSwitch } from './support/switch/switch.js'
 
 /** Call flows of an operator's own: one forgets what it began, which fails, and one does not. */
 async function writeRoutes(cwd: string): Promise<void> {
-  const routes = join(cwd, 'routes')
-  await mkdir(routes)
+  const routes = join(cwd, 'flows/own')
+  await mkdir(routes, { recursive: true })
+  await symlink(routes, join(cwd, 'routes'))
   await writeFile(join(cwd, 'package.json'), '{ "type": "module" }')
   const route = (name: string, code: string) =>
     `export default { name: '${name}', summary: 'x', needsTenant: false, async run(call) { ${code} } }`
   const forgets = `const greet = async () => { await call.play('ivr/hello.wav') }
     const fail = async () => { await null; throw new TypeError('out of order') }
-    greet(); fail(); await new Promise(() => {})`
+    greet(); fail(); fetch('http://127.0.0.1:1')
+    setTimeout(() => { throw new Error('too late') }, 0); await new Promise(() => {})`
   await writeFile(join(routes, 'forgets.js'), route('forgets', forgets))
   await writeFile(join(routes, 'greets.js'), route('greets', `await call.play('ivr/hello.wav')`))
 }
@@ -83,11 +85,17 @@ t.test('the server process', async (t) => {
       t.equal(again.err(), '')
       t.equal(commandLine(postmaster), '', 'its PostgreSQL has ended too')
       t.notOk(existsSync(join(data, 'lock')))
-      const lines = again.out().split('\n')
-      t.match(
-        lines.filter((line) => line.includes('a route did not wait')),
-        [/out of order[\s\S]*forgets\.js/, /the caller has gone/],
-      )
+      const told = again
+        .out()
+        .split('\n')
+        .filter((line) => line.includes('a route did not wait'))
+      for (const what of [
+        /out of order[\s\S]*forgets\.js/,
+        /too late/,
+        /fetch failed/,
+        /the caller has gone/,
+      ])
+        t.equal(told.filter((line) => what.test(line)).length, 1, String(what))
     },
   )
 

@@ -17,6 +17,7 @@ t.test('the start screen says what listens where, which services run and where t
   t.match(screen, 'embedded (built-in), 127.0.0.1:40002/0')
   t.match(screen, '/srv/linger/.linger')
   t.match(screen, '<action application="socket" data="127.0.0.1:9000 async full"/>')
+  t.notMatch(screen, 'deny_refer_requests', 'phones may transfer')
   t.match(screen, 'npm run demo')
   t.notMatch(screen, 'geheim', 'and shows no password')
   t.notMatch(screen, 'Admin key', 'nor a key that is not new')

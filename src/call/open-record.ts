@@ -19,6 +19,8 @@ export interface OpenRecord {
   readonly route: string | undefined
   readonly isVip: boolean
   readonly isBlacklisted?: boolean
+  /** Given back or transferred by its route: it may go on for long, and no server has it. */
+  readonly isHandedOn?: boolean
   readonly takeovers: number
   readonly legs: readonly Leg[]
   readonly attempt: Attempt | undefined

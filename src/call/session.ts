@@ -155,8 +155,11 @@ export class Session implements LiveCall, EndedCall {
   }
 
   async #chosenRoute(): Promise<Leading> {
-    if (this.#leading instanceof NoRoute)
-      return this.#call.refuse('NO_ROUTE_DESTINATION', this.#leading.message)
+    if (this.#leading instanceof NoRoute) {
+      const { message: reason } = this.#leading
+      this.log.warn({ reason }, 'the call is refused: its dialplan, or its number plan, leads to no route')
+      return this.#call.refuse('NO_ROUTE_DESTINATION', reason)
+    }
     // It stays on the channel where the dialplan's next `socket` names none (recording socket-path-checkphone).
     if (this.#facts.socketPath !== undefined) this.channel.unset('socket_path').catch(ignoreGone)
     return this.#leading

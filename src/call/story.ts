@@ -121,6 +121,7 @@ export class Story {
    */
   openRecord(heardAt = this.#lastEventHere): unknown {
     const { facts, identity, route, isVip, isBlacklisted, takeovers, legs, recording } = this
+    const isHandedOn = this.isGivenBack || this.isTransferred
     const sinceMs = Math.max(0, heardAt - this.#lastEventHere)
     return openRecordJson({
       facts,
@@ -128,6 +129,7 @@ export class Story {
       route,
       isVip,
       ...(isBlacklisted && { isBlacklisted }),
+      ...(isHandedOn && { isHandedOn }),
       takeovers,
       legs: legs.all,
       attempt: legs.attempt,

@@ -3,6 +3,8 @@ export type {
   Arguments,
   Call,
   CollectWishes,
+  GatewayDialOptions,
+  GatewayResult,
   PublishedEvent,
   QueueOptions,
   QueueResult,

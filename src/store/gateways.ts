@@ -25,7 +25,10 @@ export interface Gateway {
   readonly callerId: CallerIdRules
   /** What it is offered and nothing else; empty: as its SIP profile has it. */
   readonly codecs: readonly string[]
-  /** Without a sign of the far end so long after it was dialled, the next one is tried; without it, when SIP's own 32 s or the ring time is over. */
+  /**
+   * Without a sign of the far end so long after it was dialled, the next one is tried. At most, and without it: one second
+   * before the end of the tenant's ring time, if that is 12 s or more.
+   */
   readonly progressSeconds?: number
 }
 

@@ -267,7 +267,9 @@ export class Janitor implements Pick<
     const { lostMs = 60_000, catalog } = this.#options
     const tenant = record?.tenant === undefined ? undefined : catalog.tenant(record.tenant)
     const maxCallMs = (tenant?.maxCallSeconds ?? maxCallSeconds) * 1000
-    const { since, mayTalkForMs, isOver } = lost
+    const { since, isOver } = lost
+    // Whatever its dialplan does with it, only a link could tell that it is over.
+    const mayTalkForMs = record?.isHandedOn === true ? maxCallMs : lost.mayTalkForMs
     const lostForMs = this.#now() - since
     const ageMs = record === undefined ? lostForMs : Date.now() - record.facts.createdAt / 1000
     const call: LostCall = { sight, ageMs, lostForMs, mayTalkForMs, isOver, taken }
