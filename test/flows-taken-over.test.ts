@@ -1,4 +1,6 @@
 import t from 'tap'
+import { decodeCallState } from '../src/call/state.js'
+import { stateVariable } from '../src/channel/channel.js'
 import { Routes } from '../src/routes/registry.js'
 import { saveFlows } from '../src/routes/flow-file.js'
 import { testLinger } from './support/linger.js'
@@ -7,6 +9,7 @@ import { testRedis } from './support/services.js'
 import type { Call, CallOptions } from './support/switch/call.js'
 import { farEnds } from './support/switch/far-end.js'
 import { SimulatedSwitch } from './support/switch/switch.js'
+import { until } from './support/wire.js'
 
 /** Calls whose server dies while they are in a menu or a queue: they are where they were, with the next one. */
 
@@ -113,6 +116,19 @@ t.test('a menu that was changed meanwhile is for that caller as it was', async (
     legs.map(({ number }) => number),
     ['1001'],
   )
+})
+
+t.test('phones that ring together are not rung again after a talk', async (t) => {
+  const group = { route: 'ring', arguments: { extensions: ['1000', '1001'] } }
+  await flows({ numbers: [{ direction: 'inbound', kind: 'exact', number: did, step: group }] })
+  const { call } = callIn({ farEnd: farEnds.answers(1_500) })
+  const takerOf = () => decodeCallState(call.session.variable(stateVariable))?.attempt?.taker
+  await until(() => takerOf() !== undefined)
+  await line.cut()
+  const { legs } = await call.ended
+  t.same(legs.map(({ number }) => number).sort(), ['1000', '1001'])
+  const cdr = await first.cdr(call.uuid)
+  t.match(cdr, { taken_over: true, route: 'ring', b_leg_uuid: legs.find((leg) => leg.answeredAt)?.uuid })
 })
 
 t.test('in a queue the caller keeps waiting, and who is not served goes where the flow leads', async (t) => {

@@ -123,6 +123,11 @@ export class Announcer {
     this.#hasLeft = true
   }
 
+  /** It was to be somebody else's, and is not: the switch has refused that. */
+  stays(): void {
+    this.#hasLeft = false
+  }
+
   /** Its dialplan has told of the call itself: later events have greater numbers. */
   continueAfter(sequence: number): void {
     const { takeovers, announced } = this.#story

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { BridgeResult, Channel } from '../channel/channel.js'
 import type { Collected } from '../channel/collect.js'
+import { checkTarget } from '../channel/hand-over.js'
 import { prompt, type Prompt } from '../channel/prompt.js'
 import { CallerGone } from '../esl/errors.js'
 import type {
@@ -222,7 +223,7 @@ export class ServedCall extends IdentifiedCall implements Call {
   async giveBack(variables: Readonly<Record<string, string>> = {}): Promise<never> {
     const { story, channel, node, announcer } = this.#options
     announcer.leave()
-    await handOn(story, 'isGivenBack', () => channel.giveBack(variables, story.state(node)))
+    await handOn(this.#options, 'isGivenBack', () => channel.giveBack(variables, story.state(node)))
     throw new Ended('the call was given back to its dialplan')
   }
 
@@ -230,8 +231,8 @@ export class ServedCall extends IdentifiedCall implements Call {
     const { story, channel, announcer } = this.#options
     if (story.transfers >= mostTransfers)
       return this.refuse('EXCHANGE_ROUTING_ERROR', `it was transferred more than ${mostTransfers} times`)
-    story.transfers++
-    await handOn(story, 'isTransferred', async () => {
+    checkTarget(destination, context)
+    await handOn(this.#options, 'isTransferred', async () => {
       // Told first, so that whoever has the call next counts its changes on from there.
       announcer.transferred()
       await channel.remember(this.#state())

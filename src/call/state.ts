@@ -36,7 +36,7 @@ export interface CallState {
   readonly startedAt: number
   /** The leg that the channel talked to last before it was a call of ours: none of the call's. */
   readonly bridgedBefore?: string
-  /** Those that talked and are over. */
+  /** Those that talked and are over, and the caller's own, if it costs something. */
   readonly legs: readonly Leg[]
   /** How earlier attempts of the route ended, so that it need not make them again. */
   readonly results: readonly AttemptResult[]

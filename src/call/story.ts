@@ -5,7 +5,7 @@ import { calledLeg } from './legs/called-leg.js'
 import { micros, type ChannelFacts } from './facts.js'
 import type { Identity } from './identify.js'
 import type { LegDocument } from './legs/leg-document.js'
-import { hasTalk, Legs, type Attempt } from './legs/legs.js'
+import { hasTalk, isOwn, Legs, type Attempt } from './legs/legs.js'
 import { openRecordJson } from './open-record.js'
 import { Progress } from './progress.js'
 import { callRecord, type CallStory } from './record.js'
@@ -161,7 +161,8 @@ export class Story {
       startedAt: facts.createdAt,
       ...(identity.transferor && { transferredBy: identity.transferor.number }),
       ...(facts.bridgedBefore !== undefined && { bridgedBefore: facts.bridgedBefore }),
-      legs: legs.all,
+      // One that talks is its attempt's, until whoever has the call next knows how it ended.
+      legs: legs.all.filter((leg) => isOwn(leg) || leg.endedAt !== undefined),
       results,
       steps: progress.steps,
       isGivenBack,
@@ -169,7 +170,7 @@ export class Story {
       ...(transfers > 0 && { transfers }),
       ...(recording !== undefined && { recording }),
       ...(announced !== nothingAnnounced && { announced }),
-      attempt,
+      attempt: attempt ?? legs.talking?.attempt,
     })
     return this.lastState
   }

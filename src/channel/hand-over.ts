@@ -24,12 +24,17 @@ export async function giveBack(
   ])
 }
 
-/** See `Channel.transfer`. Never `inline`, which would run any application (recording blind-transfer). */
-export async function transfer(line: Line, destination: string, context?: string): Promise<void> {
+/** @throws UnsafeArgument for what no transfer takes */
+export function checkTarget(destination: string, context?: string): void {
   if (!extensionPattern.test(destination))
     throw new UnsafeArgument(`no destination: ${JSON.stringify(destination.slice(0, 80))}`)
   if (context !== undefined && !contextPattern.test(context))
     throw new UnsafeArgument(`no context: ${JSON.stringify(context.slice(0, 80))}`)
+}
+
+/** See `Channel.transfer`. Never `inline`, which would run any application (recording blind-transfer). */
+export async function transfer(line: Line, destination: string, context?: string): Promise<void> {
+  checkTarget(destination, context)
   const words = context === undefined ? [] : [context]
   await line.send(command.api('uuid_transfer', [line.uuid, destination, 'XML', ...words]))
 }

@@ -21,7 +21,7 @@ export interface Route<A = Arguments> {
   steps?(args: A): readonly Step[]
   /** The session does not look the caller up, nor refuse a blacklisted one: the route does. Default true. */
   readonly isScreened?: boolean
-  /** It serves calls that are nobody's, too. Default true. */
+  /** Nobody's calls are refused; if not, it serves them too. Default true. */
   readonly needsTenant?: boolean
   /**
    * It only looks at a call and gives it back to its dialplan: nothing is told of the call, and an emergency call is

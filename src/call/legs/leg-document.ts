@@ -5,6 +5,7 @@ import { factHeaders, micros } from '../facts.js'
 import { finalHeaders } from '../record.js'
 import { legStateOf } from '../state.js'
 import { leftVariables } from '../takeover.js'
+import { dialedUser } from './taker.js'
 
 /** What a switch says of a leg that is over. */
 export interface LegDocument {
@@ -40,6 +41,7 @@ const kept = new Set<string>([
   'variable_bridge_uepoch',
   'variable_bridge_uuid',
   'variable_current_application',
+  `variable_${dialedUser}`,
   'variable_direction',
   'variable_last_bridge_to',
   ...leftVariables.map((name) => `variable_${name}`),
