@@ -1,7 +1,10 @@
 import t from 'tap'
 import { Announcer } from '../src/call/announcer.js'
 import { channelFacts } from '../src/call/facts.js'
+import { handOn } from '../src/call/hand-on.js'
+import { decodeCallState, isHandedOn } from '../src/call/state.js'
 import { Story } from '../src/call/story.js'
+import { CommandRefused } from '../src/esl/errors.js'
 import { Event } from '../src/esl/event.js'
 import type { CallEvent } from '../src/events/call-event.js'
 import { Catalog } from '../src/store/catalog.js'
@@ -86,6 +89,31 @@ t.test('a transfer is told once, whichever of its signs comes first', (t) => {
     t.equal(told.length + heir.told.length, 3)
   }
   t.end()
+})
+
+t.test('what the switch does not take stays with its route, and goes on to be told of', async (t) => {
+  for (const how of ['isTransferred', 'isGivenBack'] as const) {
+    const { story, announcer, told } = announced()
+    const states: (string | undefined)[] = []
+    const channel = {
+      remember: (state: string | undefined) => {
+        states.push(state)
+        return Promise.resolve()
+      },
+    }
+    announcer.begins({})
+    const sending = handOn({ story, announcer, channel, node: 'here' }, how, () => {
+      announcer.leave()
+      return Promise.reject(new CommandRefused('uuid_transfer', '-ERR no'))
+    })
+    await t.rejects(sending, { code: 'COMMAND_REFUSED' })
+    announcer.tell('bridged')
+    t.same(numbers(told), [1, 2])
+    const [state] = states.map(decodeCallState)
+    t.equal(state && isHandedOn(state), false)
+    t.equal(state?.transfers, undefined)
+    t.equal(story.transfers, 0)
+  }
 })
 
 t.test("a dialplan's event without a number, as Redis is away, leaves the call its own numbers", (t) => {
