@@ -211,6 +211,18 @@ t.test('the second gateway is tried on the credit that the first one did not nee
   await booksAddUp(t, here.linger, here.tenant)
 })
 
+/** Whom the caller dials, and transfers to an extension, by a dialplan whose guard fires before what is reserved is over. */
+function transferred(here: Here, afterMs: number): Call {
+  return dial(here, {
+    farEnd: (dialString) =>
+      dialString.includes('1001')
+        ? farEnds.answers()
+        : { answersAfterMs: 0, refers: { by: 'caller', afterMs, to: '1001' } },
+    transferDialplan: () => [{ socket: [here.linger.esl], guardSeconds: 3 }],
+    speed: 1,
+  })
+}
+
 t.test('PostgreSQL goes away, and comes back', async (t) => {
   const linger = strict
   await t.test('before the slice of a call ends: the call goes on', async (t) => {
@@ -231,8 +243,13 @@ t.test('PostgreSQL goes away, and comes back', async (t) => {
     sql: (tenant) => `UPDATE tenants SET billing = 'postpaid' WHERE id = '${tenant}'`,
   })
   const overdrawing = await tenantOn(lenient)
+  const transferring = await tenantOn(linger)
+  // Once with the timer that the leg was dialled with, and once after that was moved, which lets it talk for 12 s.
+  const extended = transferred(transferring, 5_000)
+  await until(() => extended.legs[0]?.ownVariables.has('linger_timers') === true)
   const talking = dial(here, { farEnd: farEnds.answers(), speed: 1 })
-  await talking.until('CHANNEL_BRIDGE')
+  const unextended = transferred(transferring, 1_000)
+  await Promise.all([talking.until('CHANNEL_BRIDGE'), unextended.until('CHANNEL_BRIDGE')])
   await toPostgres.cut()
   const trusted = [postpaid, overdrawing].map((place) =>
     dial(place, { farEnd: farEnds.answers(8_000), speed: 1 }),
@@ -241,6 +258,7 @@ t.test('PostgreSQL goes away, and comes back', async (t) => {
   const internal = await dial(here, { called: '1001', farEnd: farEnds.answers(1_000) }).ended
   const emergency = await dial(here, { called: '115', farEnd: farEnds.answers(1_000) }).ended
   const talked = await talking.ended
+  const transfers = await Promise.all([unextended.ended, extended.ended])
   const trustedOutcomes = await Promise.all(trusted.map((call) => call.ended))
   await toPostgres.mend()
   await Promise.all([linger.server.delivered(), lenient.server.delivered()])
@@ -257,6 +275,21 @@ t.test('PostgreSQL goes away, and comes back', async (t) => {
     t.match(await balance(here), { reserved: '0.00' })
     await booksAddUp(t, linger, here.tenant)
   })
+
+  await t.test(
+    'legs that were transferred meanwhile talked for as long as was reserved for them',
+    async (t) => {
+      for (const [index, { uuid, legs }] of transfers.entries()) {
+        const [leg, extension] = legs
+        t.equal(extension?.number, '1001')
+        t.equal(leg?.cause, 'ALLOTTED_TIMEOUT', "and not the dialplan's guard")
+        const ms = talkedMs(leg!)
+        const reserved = [6_000, 12_000][index]!
+        t.ok(ms > reserved - 1_000 && ms <= reserved + 2_000, `${ms} of ${reserved} ms`)
+        t.match(await linger.cdr(leg!.uuid), { charges: [], variables: { transferred_from: uuid } })
+      }
+    },
+  )
 
   await t.test('a postpaid tenant noticed nothing, nor a prepaid one that may overdraw', async (t) => {
     for (const [index, place] of [postpaid, overdrawing].entries()) {

@@ -70,6 +70,8 @@ t.test('a state comes back as it was written, and nothing in it could end a comm
   t.same(decodeCallState(encodeCallState({ ...state, attempt: undefined })), { ...state, attempt: undefined })
   const legState = { callUuid: 'call1', tenant: 'demo', attempt }
   t.same(decodeLegState(encodeLegState(legState)), legState)
+  const granted = { ...legState, extension: '1000', grantedMs: 300_000 }
+  t.same(decodeLegState(encodeLegState(granted)), granted)
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (text) => {
       const told = { ...state, destination: text, caller: text }

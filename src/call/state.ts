@@ -79,6 +79,8 @@ export interface LegState {
   readonly attempt: Attempt
   /** The extension that called it; undefined: a caller from outside. */
   readonly extension?: string | undefined
+  /** How long after its answer it hangs up by itself, in ms; undefined: an older release dialled it. */
+  readonly grantedMs?: number
 }
 
 /** Versions of both texts; another one is somebody else's release: the call is known, its state is not. */
@@ -131,8 +133,8 @@ export function decodeCallState(text: string | undefined): CallState | undefined
   }))
 }
 
-export function encodeLegState({ callUuid, tenant, attempt, extension }: LegState): string {
-  return encode({ callUuid, tenant, attempt: attemptJson(attempt), extension })
+export function encodeLegState({ attempt, ...plain }: LegState): string {
+  return encode({ ...plain, attempt: attemptJson(attempt) })
 }
 
 /** @returns undefined when it is not a state that this release can read */
@@ -142,6 +144,7 @@ export function decodeLegState(text: string | undefined): LegState | undefined {
     tenant: string(json.tenant),
     attempt: attemptFromJson(json.attempt),
     ...(json.extension !== undefined && { extension: string(json.extension) }),
+    ...(json.grantedMs !== undefined && { grantedMs: number(json.grantedMs) }),
   }))
 }
 

@@ -15,16 +15,19 @@ export interface AdoptOptions {
 /**
  * Meters a leg that talks and that somebody else dialled: another server, or another call.
  *
- * @returns the meter; or why not: its timer is where it was
+ * @returns the meter, also of one that is refused more but whose time is not over; or why not: its timer is where it was
  */
 export async function adoptLeg(
-  { uuid, callUuid, attempt, answeredAt, now, timers }: TalkingLeg,
+  { uuid, callUuid, attempt, answeredAt, now, timers, reservedMs = 0 }: TalkingLeg,
   { credit, control, tenant, log }: AdoptOptions,
 ): Promise<Meter | Refused> {
   const { maxCallSeconds: maxSeconds, ringSeconds } = tenant
   const leg: CreditLeg = { tenant, callUuid, attemptId: attempt.id, rate: attempt.rate, maxSeconds }
-  const granted = await grant(credit, leg, (now - answeredAt) / 1000)
-  if (granted.kind === 'refused') return granted
+  const talkedMs = (now - answeredAt) / 1000
+  const answer = await grant(credit, leg, talkedMs)
+  if (answer.kind === 'refused' && reservedMs <= talkedMs) return answer
+  const granted: Granted =
+    answer.kind === 'granted' ? answer : { kind: 'granted', untilMs: reservedMs, isLast: true }
   const meter = new Meter({ credit, control, log, leg, granted, ringSeconds, timers })
   meter.start(uuid, answeredAt, now)
   return meter

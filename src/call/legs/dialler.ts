@@ -228,6 +228,7 @@ export class Dialler {
         tenant: tenant.id,
         attempt,
         extension: identity.callerExtension?.number,
+        grantedMs: granted.untilMs,
       }),
       // Answered already, the far end's own answer would not be told on this leg, and its time is money.
       ignoreEarlyMedia: channel.isAnswered,

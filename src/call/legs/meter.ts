@@ -41,9 +41,25 @@ function leadMs({ sliceMs }: Slices): number {
   return Math.min(longestLeadMs, sliceMs / 2)
 }
 
-/** For the hangup timer of a leg: another one each time. */
-export function timerName(legUuid: string): string {
-  return `linger-${legUuid}-${randomBytes(4).toString('hex')}`
+/**
+ * For the hangup timer of a leg: another one each time.
+ * @param at when it fires, in s since 1970, if that is known: whoever finds the name knows then until when is reserved
+ */
+export function timerName(legUuid: string, at?: number): string {
+  const moment = at === undefined ? '' : `${at}-`
+  return `linger-${legUuid}-${moment}${randomBytes(4).toString('hex')}`
+}
+
+/**
+ * How long after its answer a leg may talk by what was granted before, in ms.
+ * @param answeredAt µs by the switch's clock
+ * @param grantedMs with which it was dialled
+ * @param timers under which its hangup was scheduled since: a name is remembered once it is paid for
+ */
+export function reservedMs(answeredAt: number, grantedMs: number, timers: readonly string[]): number {
+  const answered = Math.floor(answeredAt / 1e6)
+  const moved = timers.flatMap((name) => /^linger-.*-([0-9]{10})-[0-9a-f]{8}$/.exec(name)?.[1] ?? [])
+  return Math.max(grantedMs, ...moved.map((at) => (Number(at) - answered) * 1000))
 }
 
 /** How soon to ask again for a further slice, in ms. */
@@ -175,10 +191,10 @@ export class Meter {
   async #moveTimer(untilMs: number): Promise<void> {
     const { control } = this.#options
     const before = this.#timers
-    const next = timerName(this.#legUuid)
     // A moment of the switch's own clock, so that nothing between here and there makes it later; cut to
     // whole seconds, as its `sched_hangup +N` is.
     const at = Math.floor((this.#answeredAt + untilMs * 1000) / 1e6)
+    const next = timerName(this.#legUuid, at)
     this.#mostMs = untilMs
     this.#timers = [...before, next]
     await Promise.all([

@@ -11,7 +11,7 @@ import { adoptLeg } from './adopt-leg.js'
 import { micros, type ChannelFacts } from '../facts.js'
 import type { Identity } from '../identify.js'
 import { isOwn, type Attempt, type Legs } from './legs.js'
-import { Meter, retryMs, timerName } from './meter.js'
+import { Meter, reservedMs, retryMs, timerName } from './meter.js'
 import { decodeLegState } from '../state.js'
 import { answeredTarget } from './target.js'
 import { timersOf, type TalkingLeg } from './talking-leg.js'
@@ -82,7 +82,7 @@ export class OwnLeg {
 
   /**
    * Goes on with what another server did, or another call: its timer is moved before the dialplan's guard is taken off,
-   * which is under the same name.
+   * which is under the same name. Though nobody can say what credit there is, it talks on for what was reserved.
    */
   async takeUp(): Promise<void> {
     const { channel, facts, legs } = this.#options
@@ -91,7 +91,7 @@ export class OwnLeg {
     const answeredAt = own === undefined ? facts.answeredAt : own.answeredAt
     const attempt = own?.attempt ?? dialled?.attempt
     if (attempt === undefined || answeredAt === undefined) return
-    const remembered = await channel.variable(timersVariable)
+    const timers = timersOf(facts.uuid, await channel.variable(timersVariable))
     await this.#adopt({
       uuid: facts.uuid,
       callUuid: dialled?.callUuid ?? facts.uuid,
@@ -99,7 +99,8 @@ export class OwnLeg {
       attempt,
       answeredAt,
       now: facts.arrivedAt ?? answeredAt,
-      timers: timersOf(facts.uuid, remembered),
+      timers,
+      reservedMs: reservedMs(answeredAt, dialled?.grantedMs ?? 0, timers),
     })
   }
 

@@ -31,6 +31,8 @@ export interface TalkingLeg {
   readonly now: number
   /** Under which names its hangup may be scheduled. */
   readonly timers: readonly string[]
+  /** How long after its answer it may talk by what was granted before, in ms, where something else might end it sooner. */
+  readonly reservedMs?: number
 }
 
 const timerName = /^[A-Za-z0-9-]{1,128}$/
