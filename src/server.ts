@@ -5,6 +5,7 @@ import { Credit } from './billing/credit.js'
 import { CallLimits } from './billing/limits.js'
 import { isKnownCall } from './call/facts.js'
 import { GatewayAccess } from './call/gateways/gateway-access.js'
+import { GatewayPlaces } from './call/gateways/gateway-places.js'
 import { GatewayHealth } from './call/gateways/gateway-health.js'
 import { LiveCalls } from './call/live.js'
 import type { SessionDependencies } from './call/session-dependencies.js'
@@ -121,7 +122,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       gatewayLimits.close()
     })
     const health = new GatewayHealth({ log, restMs: config.gatewayRestSeconds * 1000 })
-    const gateways = new GatewayAccess({ health, limits: gatewayLimits })
+    const places = new GatewayPlaces({ catalog, limits: gatewayLimits })
+    const gateways = new GatewayAccess({ health, limits: gatewayLimits, places })
     const credit = new Credit({
       reserve: (tenantId, requests) => reserveCredit(creditPool, tenantId, requests),
       log,
@@ -157,7 +159,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         redis,
         catalog,
         credit,
-        gatewayLimits,
+        places,
         journal,
         events,
         live,
@@ -204,6 +206,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       screening,
       limits,
       gateways,
+      places,
       credit,
       journal,
       events,

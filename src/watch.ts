@@ -3,8 +3,7 @@ import type { Redis } from 'ioredis'
 import type pg from 'pg'
 import type { Logger } from 'pino'
 import type { Credit } from './billing/credit.js'
-import type { CallLimits } from './billing/limits.js'
-import { GatewayPlaces } from './call/gateways/gateway-places.js'
+import type { GatewayPlaces } from './call/gateways/gateway-places.js'
 import { Janitor } from './call/watch/janitor.js'
 import type { LegDocument } from './call/legs/leg-document.js'
 import type { LiveCalls } from './call/live.js'
@@ -29,8 +28,7 @@ export interface WatchOptions {
   readonly redis: Redis
   readonly catalog: Catalog
   readonly credit: Credit
-  /** Of gateways. */
-  readonly gatewayLimits: CallLimits
+  readonly places: GatewayPlaces
   readonly journal: Journal
   readonly events: CallEvents
   readonly live: LiveCalls
@@ -59,6 +57,7 @@ export class Watch implements Elsewhere {
 
   constructor(options: WatchOptions) {
     const { config, node: id, pool, redis, catalog, credit, journal, events, live, recordings, log } = options
+    const { places } = options
     this.#options = options
     this.links = (config.freeswitch ?? []).map((address) => new Link({ ...address, log }))
     this.#nodes = new Nodes({ id, redis, log })
@@ -80,7 +79,6 @@ export class Watch implements Elsewhere {
         this.#secondSource.observe(event)
       })
     const shared = { links: this.links, live, nodes: this.#nodes, redis, log }
-    const places = new GatewayPlaces({ catalog, limits: options.gatewayLimits })
     const serves = { has: (uuid: string) => live.serves(uuid) }
     this.#orphans = new Orphans({ ...shared, live: serves, catalog, credit, places })
     this.#janitor = new Janitor({

@@ -51,6 +51,11 @@ const linger = await testLinger(
         "DELETE FROM gateways WHERE name = 'full-3'; UPDATE gateways SET max_calls = 1 WHERE tenant_id = 'full'",
       ),
       tenant('left', "UPDATE gateways SET max_calls = 1 WHERE name = 'left-1'"),
+      tenant(
+        'moved',
+        `UPDATE gateways SET max_calls = 1 WHERE name = 'moved-1';
+        INSERT INTO extensions (tenant_id, number) VALUES ('moved', '1000');`,
+      ),
       tenant('rests'),
       tenant('all-rest'),
       tenant(
@@ -224,6 +229,21 @@ t.test('a carrier has the call that talks on without its server, too', async (t)
   call.hangup()
   t.equal(tried(await call.ended), '1')
 })
+
+t.test(
+  'a carrier has the call that was transferred and is a call of its own, until that one ends',
+  async (t) => {
+    const farEnd = carriers({ answersAfterMs: 0, refers: { by: 'caller', afterMs: 300, to: '0907654321' } })
+    const call = dial('moved', { farEnd, speed: 1, transferDialplan: () => [{ socket: [linger.esl] }] })
+    const outcome = await call.ended
+    t.equal(tried(outcome), '1,2', 'it is a call too many for whom it was transferred to')
+    t.match(await linger.cdr(outcome.legs[0]!.uuid), {
+      gateway: 'moved-2',
+      variables: { transferred_from: call.uuid },
+    })
+    t.equal(tried(await dial('moved').ended), '1', 'its end makes room')
+  },
+)
 
 t.test('a carrier that fails three times is left alone', async (t) => {
   const away = { farEnd: carriers(farEnds.unreachable) }

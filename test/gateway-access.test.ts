@@ -3,10 +3,11 @@ import { pino } from 'pino'
 import t from 'tap'
 import { CallLimits } from '../src/billing/limits.js'
 import { GatewayAccess } from '../src/call/gateways/gateway-access.js'
+import { GatewayPlaces } from '../src/call/gateways/gateway-places.js'
 import { GatewayHealth } from '../src/call/gateways/gateway-health.js'
 import { checkRedis, connectRedis } from '../src/screening/redis.js'
 import type { Gateway } from '../src/store/catalog.js'
-import { plainNumberRules, presentsCaller } from './support/gateways.js'
+import { noPlaces, plainNumberRules, presentsCaller } from './support/gateways.js'
 import { Line } from './support/outage.js'
 import { testRedis } from './support/services.js'
 
@@ -21,7 +22,7 @@ async function node(t: { teardown(end: () => void): void }, redisUrl = url): Pro
     limits.close()
     redis.disconnect()
   })
-  return new GatewayAccess({ health: new GatewayHealth({ log }), limits })
+  return new GatewayAccess({ health: new GatewayHealth({ log }), limits, places: noPlaces })
 }
 
 function gateway(name: string, limits: Pick<Gateway, 'maxCalls' | 'maxCallsPerSecond'> = {}): Gateway {
@@ -96,7 +97,7 @@ t.test(
       redis.disconnect()
     })
     const health = new GatewayHealth({ log, restMs: 1_000, now: () => now })
-    const access = new GatewayAccess({ health, limits })
+    const access = new GatewayAccess({ health, limits, places: noPlaces })
     const carrier = gateway('resting')
     const dial = async (more = {}) => {
       const use = await access.begin(carrier, asking(more))
@@ -113,6 +114,34 @@ t.test(
     t.equal(other, 'resting')
   },
 )
+
+t.test('whoever has a leg by the time that its session has left it keeps its place', async (t) => {
+  const redis = connectRedis(url, log)
+  await checkRedis(redis)
+  const limits = new CallLimits({ redis, log, of: 'gateways', heartbeatMs: 20, timeoutMs: 20_000 })
+  t.teardown(() => {
+    limits.close()
+    redis.disconnect()
+  })
+  const limited = gateway('handed-on', { maxCalls: 1 })
+  const places = new GatewayPlaces({ catalog: { gateways: () => [limited] }, limits })
+  const access = new GatewayAccess({ health: new GatewayHealth({ log }), limits, places })
+  const asked = asking()
+  const use = await access.begin(limited, asked)
+  const attempt = { id: asked.attemptId, target: '', gateway: limited, number: '1', rate: undefined }
+  const leg = { uuid: 'leg', callUuid: 'call', tenant: 'any', attempt, answeredAt: 0, now: 0, timers: [] }
+  const [one, other] = [{}, {}]
+  places.take(leg, one)
+  places.take(leg, other)
+  if (typeof use !== 'string') use.left()
+  places.leave('leg', one)
+  await redis.del('linger:gateway:{handed-on}:calls')
+  while ((await access.status([limited]))[0]?.callsEverywhere !== 1);
+  t.ok(places.keeps(asked.attemptId), 'it is renewed')
+  places.free('leg')
+  t.notOk(places.keeps(asked.attemptId))
+  while ((await access.status([limited]))[0]?.callsEverywhere !== 0);
+})
 
 t.test('Redis is not asked about a gateway without limits, nor one away waited for', async (t) => {
   const line = await Line.to(t, url)

@@ -92,7 +92,7 @@ t.test('a talk whose server is dead goes on past what was reserved for it', asyn
   for (const name of names) t.match(await link.api('sched_del', [name]), /Deleted: 0/, 'no timer is left')
 })
 
-t.test('the place of its leg at a limited gateway is taken as long as it talks', async (t) => {
+t.test('the place of a leg at a limited gateway is taken as long as it talks', async (t) => {
   const limits = new CallLimits({ redis: await redisOf(t, services), log: silent, of: 'gateways' })
   t.teardown(() => {
     limits.close()
@@ -103,13 +103,69 @@ t.test('the place of its leg at a limited gateway is taken as long as it talks',
   const taken = async (count: number) => {
     while ((await limits.counts(['carrier1']))?.[0] !== count) await delay(20)
   }
-  const { orphans, call, uuid, link } = await orphaned(t, { places })
-  orphans.consider(uuid, link)
-  await taken(1)
-  t.equal(await limits.begin({ id: 'carrier1', maxCalls: 1 }, 'another'), 'max_calls')
-  call.hangup()
-  await call.ended
-  await taken(0)
+  await t.test('with its caller', async (t) => {
+    const { orphans, call, uuid, link } = await orphaned(t, { places })
+    orphans.consider(uuid, link)
+    await taken(1)
+    t.equal(await limits.begin({ id: 'carrier1', maxCalls: 1 }, 'another'), 'max_calls')
+    call.hangup()
+    await call.ended
+    await taken(0)
+  })
+
+  /** Its caller, whose server is dead, has hung up, and nobody can say what credit there is for it. */
+  const unmetered = async (t: Test) => {
+    let isAway = false
+    let refused = 0
+    const credit = creditOn(services.pool, {
+      sliceSeconds,
+      reserve: (tenantId, requests) =>
+        isAway && ++refused > 0
+          ? Promise.reject(new CreditAway('away'))
+          : reserveCredit(services.pool, tenantId, requests),
+    })
+    const story = await orphaned(t, { ...outliving(60_000), credit, places })
+    const { orphans, call, uuid, link } = story
+    orphans.consider(uuid, link)
+    await until(() => orphans.metered === 1)
+    const [leg] = call.legs
+    isAway = true
+    call.hangup()
+    await until(() => refused > 0 && orphans.has(leg!.uuid))
+    t.equal(orphans.metered, 0)
+    t.ok(places.keeps('attempt'))
+    return { ...story, leg: leg! }
+  }
+
+  await t.test('without its caller, though nobody meters it', async (t) => {
+    const { call, leg } = await unmetered(t)
+    leg.hangup()
+    await call.ended
+    await taken(0)
+  })
+
+  await t.test('or until somebody else has it', async (t) => {
+    const { call, leg, orphans } = await unmetered(t)
+    orphans.release(leg.uuid)
+    t.notOk(places.keeps('attempt'), 'its place lapses')
+    leg.hangup()
+    await call.ended
+  })
+
+  await t.test('which may be a session of this node', async (t) => {
+    const { call, leg, orphans, live, link, uuid: callUuid, payer, attempt } = await unmetered(t)
+    const session = {}
+    const its = { uuid: leg.uuid, callUuid, tenant: payer.id, attempt, answeredAt: 0, now: 0, timers: [] }
+    places.take(its, session)
+    live.add(leg.uuid)
+    orphans.consider(leg.uuid, link)
+    await until(() => !orphans.has(leg.uuid))
+    t.ok(places.keeps('attempt'))
+    places.leave(leg.uuid, session)
+    t.notOk(places.keeps('attempt'))
+    leg.hangup()
+    await call.ended
+  })
 })
 
 t.test('what its server reserved and did not tell the switch is talked, and not a second more', async (t) => {

@@ -10,6 +10,7 @@ import type { Screening } from '../screening/screen.js'
 import type { CallRecord } from '../store/call-record.js'
 import type { Catalog } from '../store/catalog.js'
 import type { GatewayAccess } from './gateways/gateway-access.js'
+import type { GatewayPlaces } from './gateways/gateway-places.js'
 import type { LegDocument } from './legs/leg-document.js'
 import type { LiveCalls } from './live.js'
 import type { Recordings } from './recording/recording.js'
@@ -23,6 +24,7 @@ export interface SessionDependencies {
   /** Of tenants. */
   readonly limits: CallLimits
   readonly gateways: GatewayAccess
+  readonly places: GatewayPlaces
   readonly credit: Credit
   readonly journal: Journal
   readonly events: CallEvents

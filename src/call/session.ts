@@ -111,6 +111,8 @@ export class Session implements LiveCall, EndedCall {
       if (this.#holding.isAnothers(finalEvent)) await this.#holding.letGo()
       else await settle(this, finalEvent, this.#dependencies)
     } finally {
+      // Where its own events have not told of its end.
+      this.dialler?.leave()
       live.delete(this)
     }
   }

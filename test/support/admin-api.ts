@@ -14,6 +14,7 @@ import { ensureFirstKey } from '../../src/store/api-keys.js'
 import { Catalog } from '../../src/store/catalog.js'
 import { openPool } from '../../src/store/database.js'
 import type { LowBalance } from '../../src/store/low-balance.js'
+import { noPlaces } from './gateways.js'
 import { logLines, type LogLine } from './log-lines.js'
 import { ApiContract, type OpenApi } from './openapi.js'
 import { Line } from './outage.js'
@@ -65,7 +66,7 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
   const catalog = await Catalog.load(database.pool, { log })
   const told: LowBalance[] = []
   const limits = new CallLimits({ redis, log, of: 'gateways' })
-  const access = new GatewayAccess({ health: new GatewayHealth({ log }), limits })
+  const access = new GatewayAccess({ health: new GatewayHealth({ log }), limits, places: noPlaces })
   const dependencies: AdminDependencies = {
     pool,
     redis,

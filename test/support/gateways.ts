@@ -6,4 +6,9 @@ export const plainNumberRules: NumberRules = { format: 'international', stripDig
 export const presentsCaller: CallerIdRules = { policy: 'caller' }
 
 /** Of gateways without limits: nobody counts their legs. */
-export const noPlaces = { take: () => undefined, free: () => undefined, leave: () => undefined }
+export const noPlaces = {
+  take: () => undefined,
+  free: () => undefined,
+  leave: () => undefined,
+  keeps: () => false,
+}

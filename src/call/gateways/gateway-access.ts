@@ -1,11 +1,13 @@
 import type { CallLimits, Limited } from '../../billing/limits.js'
 import type { Gateway } from '../../store/catalog.js'
+import type { GatewayPlaces } from './gateway-places.js'
 import type { GatewayHealth, GatewayState, GatewayUse } from './gateway-health.js'
 
 export interface GatewayAccessOptions {
   readonly health: GatewayHealth
   /** Of gateways. */
   readonly limits: CallLimits
+  readonly places: Pick<GatewayPlaces, 'keeps'>
 }
 
 export interface Asking {
@@ -27,7 +29,7 @@ export interface GatewayStatus extends GatewayState {
 
 /** A call's place at a gateway. */
 export interface GatewayPlace extends GatewayUse {
-  /** Its leg talks on, and nobody here hears of its end: whoever meters the leg keeps the place, else it lapses. */
+  /** Its leg talks on, and nobody here hears of its end: whoever has the leg keeps the place, else it lapses. */
   left(): void
 }
 
@@ -35,10 +37,12 @@ export interface GatewayPlace extends GatewayUse {
 export class GatewayAccess {
   readonly #health: GatewayHealth
   readonly #limits: CallLimits
+  readonly #places: GatewayAccessOptions['places']
 
-  constructor({ health, limits }: GatewayAccessOptions) {
+  constructor({ health, limits, places }: GatewayAccessOptions) {
     this.#health = health
     this.#limits = limits
+    this.#places = places
   }
 
   /** In the order in which they are to be tried: those that rest come last. */
@@ -72,7 +76,7 @@ export class GatewayAccess {
       },
       left: () => {
         use.ended()
-        this.#limits.forget(name, attemptId)
+        if (!this.#places.keeps(attemptId)) this.#limits.forget(name, attemptId)
       },
     }
   }

@@ -16,6 +16,7 @@ import type { GatewayDialOptions, GatewayResult, QueueResult } from '../../route
 import type { Catalog, Extension, Gateway, Tenant } from '../../store/catalog.js'
 import { micros, millisBetween, type ChannelFacts } from '../facts.js'
 import type { GatewayAccess } from '../gateways/gateway-access.js'
+import type { GatewayPlaces } from '../gateways/gateway-places.js'
 import { EarlierResults } from './earlier-results.js'
 import { GatewayLeg, passedOver } from './gateway-leg.js'
 import type { Identity } from '../identify.js'
@@ -37,6 +38,7 @@ export interface DiallerOptions {
   readonly catalog: Catalog
   readonly credit: Credit
   readonly gateways: GatewayAccess
+  readonly places: GatewayPlaces
   readonly elsewhere: Pick<Elsewhere, 'lookAfter'>
   readonly log: Logger
   /** How each attempt ended; those that another server made are not made again. */

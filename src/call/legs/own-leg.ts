@@ -9,6 +9,7 @@ import { legVariable } from '../../numbering/dial-string.js'
 import type { Catalog, Tenant } from '../../store/catalog.js'
 import { adoptLeg } from './adopt-leg.js'
 import { micros, type ChannelFacts } from '../facts.js'
+import type { GatewayPlaces } from '../gateways/gateway-places.js'
 import type { Identity } from '../identify.js'
 import { isOwn, type Attempt, type Legs } from './legs.js'
 import { Meter, reservedMs, retryMs, timerName } from './meter.js'
@@ -24,6 +25,7 @@ export interface OwnLegOptions {
   readonly legs: Legs
   readonly catalog: Pick<Catalog, 'inboundRate'>
   readonly credit: Credit
+  readonly places: Pick<GatewayPlaces, 'take' | 'free' | 'leave'>
   readonly log: Logger
   /** What the call must remember on its channel. */
   readonly state: () => string
@@ -92,7 +94,7 @@ export class OwnLeg {
     const attempt = own?.attempt ?? dialled?.attempt
     if (attempt === undefined || answeredAt === undefined) return
     const timers = timersOf(facts.uuid, await channel.variable(timersVariable))
-    await this.#adopt({
+    const leg: TalkingLeg = {
       uuid: facts.uuid,
       callUuid: dialled?.callUuid ?? facts.uuid,
       tenant: this.#options.tenant.id,
@@ -100,8 +102,10 @@ export class OwnLeg {
       answeredAt,
       now: facts.arrivedAt ?? answeredAt,
       timers,
-      reservedMs: reservedMs(answeredAt, dialled?.grantedMs ?? 0, timers),
-    })
+    }
+    // It talks, whether or not it can be extended.
+    if (!this.#isOver) this.#options.places.take(leg, this)
+    await this.#adopt({ ...leg, reservedMs: reservedMs(answeredAt, dialled?.grantedMs ?? 0, timers) })
   }
 
   /** The channel is over. */
@@ -109,13 +113,16 @@ export class OwnLeg {
     this.#isOver = true
     clearTimeout(this.#retry)
     this.#meter?.stop()
+    this.#options.places.free(this.#options.facts.uuid)
   }
 
   /** The call is somebody else's from now on: its timer stays. */
   abandon(): void {
+    if (this.#isOver) return
     this.#isOver = true
     clearTimeout(this.#retry)
     this.#meter?.abandon()
+    this.#options.places.leave(this.#options.facts.uuid, this)
   }
 
   /** @returns undefined: it costs nothing */

@@ -138,7 +138,7 @@ export class Orphans {
   }
 
   #hear(event: Event): void {
-    if (this.#orphans.size === 0) return
+    if (this.#orphans.size === 0 && event.name !== 'CHANNEL_HANGUP_COMPLETE') return
     const uuid = event.peek('Unique-ID') ?? ''
     switch (event.name) {
       case 'CHANNEL_ANSWER':
@@ -155,10 +155,11 @@ export class Orphans {
   }
 
   #over(uuid: string): void {
+    // Also of a leg that could not be metered.
+    this.#options.places.free(uuid)
     const caller = this.#byLeg.get(uuid)
     if (caller !== undefined) {
       caller.meters.get(uuid)?.stop()
-      this.#options.places.free(uuid)
       this.#let(caller, uuid)
       if (caller.meters.size === 0) this.#drop(caller.uuid)
     }
@@ -179,14 +180,16 @@ export class Orphans {
 
   #pause(orphan: Orphan, keepsPlaces = false): void {
     clearTimeout(orphan.retry)
+    // Its own may be there since its caller had it.
+    if (!keepsPlaces) this.#options.places.leave(orphan.uuid, this)
     for (const [legUuid, meter] of orphan.meters) {
       meter.abandon()
-      if (!keepsPlaces) this.#options.places.leave(legUuid)
+      if (!keepsPlaces) this.#options.places.leave(legUuid, this)
       this.#byLeg.delete(legUuid)
     }
   }
 
-  /** Nothing is left to be looked after. */
+  /** The channel is not there any more. */
   #gone(uuid: string): void {
     this.#drop(uuid)
     this.#options.places.free(uuid)
@@ -234,7 +237,7 @@ export class Orphans {
       const channel = await askSwitch(link, uuid)
       const legs = await orphanedIn(channel, orphan, this.#options)
       if (!this.#has(orphan)) return
-      if (legs === 'nothing') this.#gone(uuid)
+      if (legs === 'nothing') this.#drop(uuid)
       else if (legs === 'later') this.#lookLater(orphan)
       else for (const leg of legs) await this.#begin(orphan, leg)
     } catch (error) {
@@ -273,7 +276,7 @@ export class Orphans {
       log.info({ leg: leg.uuid }, 'a leg talks without a server: it is extended from here')
       orphan.meters.set(leg.uuid, meter)
       this.#byLeg.set(leg.uuid, orphan)
-      this.#options.places.take(leg)
+      this.#options.places.take(leg, this)
       return
     }
     if (!orphan.isRefused)
