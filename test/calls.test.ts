@@ -4,6 +4,7 @@ import { decodeLegState } from '../src/call/state.js'
 import { testLinger, type Cdr } from './support/linger.js'
 import { farEnds } from './support/switch/far-end.js'
 import { SimulatedSwitch } from './support/switch/switch.js'
+import { until } from './support/wire.js'
 import type { CallOptions, CallOutcome } from './support/switch/call.js'
 
 /** Calls as their callers live them, on the simulated switch, against a whole server. */
@@ -349,6 +350,9 @@ t.test(
       }).ended
     })
     const uuids = (await Promise.all(ends)).map(({ uuid }) => uuid)
+    // The last of them are let go of when their records are on the disk, which is before they are in PostgreSQL.
+    await until(() => linger.server.calls === 0)
+    await linger.server.delivered()
     const { rows } = await linger.pool.query<{ cdrs: string; cost: string; charges: string }>(
       `SELECT count(*)::text AS cdrs, sum(cost)::text AS cost,
             (SELECT count(*)::text FROM charges WHERE call_uuid = ANY ($1)) AS charges
