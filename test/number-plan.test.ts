@@ -280,7 +280,7 @@ t.test('what is ambiguous, or another tenant’s, is refused in words', async (t
     await t.rejects(
       save(tenant, text, 'y', { ...(direction && { direction }) }),
       { code, message: says, name: 'ChangeRefused' },
-      `${text} of ${tenant}`,
+      `${JSON.stringify(text)} of ${JSON.stringify(tenant)}`,
     )
   await t.rejects(pool.query(`INSERT INTO numbers (number, tenant_id) VALUES ('842455500050', 'b')`), {
     message: /842455500050 is another tenant's by its number plan/,
