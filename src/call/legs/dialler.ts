@@ -67,7 +67,7 @@ export class Dialler {
   constructor(options: DiallerOptions) {
     this.#options = options
     this.#gatewayLeg = new GatewayLeg(options)
-    this.#own = new OwnLeg({ ...options, state: () => options.stateWith() })
+    this.#own = new OwnLeg(options)
     this.#earlier = new EarlierResults(options.results)
   }
 

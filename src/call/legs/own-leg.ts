@@ -28,7 +28,7 @@ export interface OwnLegOptions {
   readonly places: Pick<GatewayPlaces, 'take' | 'free' | 'leave'>
   readonly log: Logger
   /** What the call must remember on its channel. */
-  readonly state: () => string
+  readonly stateWith: () => string
   /** Ends the call, and says why. */
   readonly refuse: (cause: string, why: string) => Promise<never>
 }
@@ -136,7 +136,7 @@ export class OwnLeg {
   }
 
   async #answerAt(attempt: Attempt, after: EndedAttempt | undefined): Promise<void> {
-    const { facts, channel, legs, credit, log, tenant, state } = this.#options
+    const { facts, channel, legs, credit, log, tenant, stateWith } = this.#options
     const leg = this.#creditLeg(attempt, after)
     const granted = await credit.authorise(leg)
     if (granted.kind === 'refused') return this.#refuse(granted)
@@ -145,7 +145,7 @@ export class OwnLeg {
     const timer = timerName(facts.uuid)
     const { ringSeconds } = tenant
     this.#meter = new Meter({ credit, control: channel, log, leg, granted, ringSeconds, timer })
-    await channel.answer({ state: state(), timers: [timer, ...earlier], seconds: granted.untilMs / 1000 })
+    await channel.answer({ state: stateWith(), timers: [timer, ...earlier], seconds: granted.untilMs / 1000 })
     await Promise.all(earlier.map((name) => channel.unschedule(name)))
   }
 
@@ -163,11 +163,11 @@ export class OwnLeg {
 
   /** It is answered already: by its dialplan, or by the far end that it talked to. */
   async #chargeFrom(answeredAt: number, attempt: Attempt, after: EndedAttempt | undefined): Promise<void> {
-    const { facts, channel, legs, credit, state, tenant } = this.#options
+    const { facts, channel, legs, credit, stateWith, tenant } = this.#options
     const granted = await credit.authorise(this.#creditLeg(attempt, after))
     if (granted.kind === 'refused') return this.#refuse(granted)
     if (legs.own === undefined) legs.answering(facts.uuid, attempt, answeredAt)
-    await channel.remember(state())
+    await channel.remember(stateWith())
     const { uuid } = facts
     const now = Math.max(answeredAt, facts.arrivedAt ?? 0)
     await this.#adopt({ uuid, callUuid: uuid, tenant: tenant.id, attempt, answeredAt, now, timers: [] })
