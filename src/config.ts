@@ -3,6 +3,7 @@ import { getCountries } from 'libphonenumber-js'
 import type { Country } from './numbering/normal-form.js'
 import { setting, type Setting } from './setting.js'
 import { address, allowList, flag, isLoopbackOnly, names, oneOf, path, url, whole } from './setting-values.js'
+import { httpSettings } from './settings-http.js'
 import { recordingSettings } from './settings-recordings.js'
 import { switchSettings } from './settings-switch.js'
 
@@ -30,6 +31,7 @@ export const settings = {
     purpose: 'Where the admin API listens',
     parse: address,
   }),
+  ...httpSettings,
   databaseUrl: setting({
     name: 'DATABASE_URL',
     allowed: 'postgres://user:password@host:port/database',
@@ -206,6 +208,8 @@ type Optional =
   | 'redisUrl'
   | 'amqpUrl'
   | 'adminKey'
+  | 'httpTrustedProxies'
+  | 'httpCorsOrigins'
   | 'logFile'
   | 'freeswitch'
   | 'switchAuth'

@@ -89,6 +89,18 @@ export function allowList(text: string): BlockList | undefined {
   return list
 }
 
+/** The same as texts. */
+export function addresses(text: string): string[] | undefined {
+  return allowList(text) && text.split(',').map((entry) => entry.trim())
+}
+
+/** `https://admin.example.com`: nothing behind the port. */
+export function origins(text: string): readonly string[] | undefined {
+  const all = text.split(',').map((entry) => entry.trim())
+  const isOrigin = (one: string) => url('http:', 'https:')(one) !== undefined && new URL(one).origin === one
+  return all.every(isOrigin) ? all : undefined
+}
+
 /** `esl://:password@host:port` each; the password percent-encoded where a URL asks for it. */
 export function switches(text: string): readonly SwitchAddress[] | undefined {
   const all = text.split(',').map((one): SwitchAddress | undefined => {

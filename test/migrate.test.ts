@@ -53,6 +53,7 @@ t.test('an empty database is brought up to this release, once', async (t) => {
       ...[
         'accounts',
         'api_keys',
+        'audit_lines',
         'balances',
         'blocked_destinations',
         'call_keys',

@@ -11,50 +11,77 @@ declare module 'fastify' {
   }
 }
 
-/** A key that was found is good for this long without asking again; so long may a revoked one still work. */
+/** A key that was found is good for this long without asking again; so long may a revoked one still work elsewhere. */
 const trustMs = 5000
 const mostTrusted = 1000
+/** A key that was good so lately is not taken for a guess. */
+const provenMs = 60 * 60 * 1000
+const mostProven = 10_000
 
 const bearer = /^Bearer +([\x21-\x7e]{1,256})$/i
 
-/** Lets only requests with a valid admin key through, and tells them who it is. */
+/** Counts wrong keys. */
+export interface Guesses {
+  note(request: FastifyRequest): Promise<void>
+  /** @throws Problem `rate_limited` when there were too many from where this one comes */
+  refuse(request: FastifyRequest): Promise<void>
+}
+
+export interface AuthenticationOptions {
+  readonly pool: pg.Pool
+  readonly guesses: Guesses
+  /** Monotonic clock in ms. */
+  readonly now?: () => number
+}
+
+/** Lets only requests with a valid key through, and tells them who it is. */
 export class Authentication {
   readonly #pool: pg.Pool
+  readonly #guesses: Guesses
   readonly #now: () => number
   /** By the key's SHA-256: neither the look-up's time nor a memory dump gives a key away. */
   readonly #trusted = new Map<string, { apiKey: ApiKey; until: number }>()
+  /** The same of keys that are looked up again: until when they count as no guesses. */
+  readonly #proven = new Map<string, number>()
 
-  /** @param now monotonic clock in ms */
-  constructor(pool: pg.Pool, now: () => number = () => performance.now()) {
+  constructor({ pool, guesses, now }: AuthenticationOptions) {
     this.#pool = pool
-    this.#now = now
+    this.#guesses = guesses
+    this.#now = now ?? (() => performance.now())
   }
 
-  /** @throws Problem unauthorized, forbidden or database_away */
+  /** @throws Problem unauthorized, rate_limited or database_away */
   async check(request: FastifyRequest): Promise<void> {
     const { authorization } = request.headers
     const text = bearer.exec(authorization ?? '')?.[1]
     if (text === undefined) {
       throw new Problem('unauthorized', 'Send the header "Authorization: Bearer" with an API key.')
     }
-    const apiKey = await this.#find(text)
+    const apiKey = await this.#find(text, request)
     if (!apiKey) throw new Problem('unauthorized', 'This API key is not valid.')
-    // What the other roles and a tenant's keys may do is yet to be told: until then, nothing.
-    if (apiKey.role !== 'admin' || apiKey.tenant !== null) {
-      throw new Problem('forbidden', 'An admin key that is bound to no tenant is needed.')
-    }
     request.apiKey = apiKey
   }
 
-  async #find(text: string): Promise<ApiKey | undefined> {
+  /** From now on every key is looked up again: one was revoked. */
+  forget(): void {
+    this.#trusted.clear()
+  }
+
+  async #find(text: string, request: FastifyRequest): Promise<ApiKey | undefined> {
     const hash = createHash('sha256').update(text).digest('base64')
+    const now = this.#now()
     const trusted = this.#trusted.get(hash)
-    if (trusted && this.#now() < trusted.until) return trusted.apiKey
+    if (trusted && now < trusted.until && !hasExpired(trusted.apiKey)) return trusted.apiKey
     this.#trusted.delete(hash)
+    // Whoever guesses must not keep out those who know.
+    if (now >= (this.#proven.get(hash) ?? -Infinity)) await this.#guesses.refuse(request)
     const apiKey = await fromStore(findKey(this.#pool, text))
     if (apiKey) {
-      if (this.#trusted.size >= mostTrusted) this.#trusted.clear()
-      this.#trusted.set(hash, { apiKey, until: this.#now() + trustMs })
+      keep(this.#trusted, mostTrusted, hash, { apiKey, until: this.#now() + trustMs })
+      keep(this.#proven, mostProven, hash, this.#now() + provenMs)
+    } else {
+      this.#proven.delete(hash)
+      await this.#guesses.note(request)
     }
     return apiKey
   }
@@ -64,4 +91,13 @@ export class Authentication {
 export function keyIdOf({ apiKey }: FastifyRequest): string {
   if (!apiKey) throw new Error('a route under /v1 was reached without a key')
   return apiKey.id
+}
+
+function hasExpired({ expiresAt }: ApiKey): boolean {
+  return expiresAt !== null && Date.now() >= expiresAt
+}
+
+function keep<T>(map: Map<string, T>, most: number, hash: string, value: T): void {
+  if (map.size >= most) map.clear()
+  map.set(hash, value)
 }

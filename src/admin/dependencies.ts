@@ -6,6 +6,7 @@ import type { Country } from '../numbering/normal-form.js'
 import type { Screening } from '../screening/screen.js'
 import type { Catalog } from '../store/catalog.js'
 import type { LowBalance } from '../store/low-balance.js'
+import type { RateLimits } from './limits.js'
 
 /** What the admin API works on. */
 export interface AdminDependencies {
@@ -16,6 +17,11 @@ export interface AdminDependencies {
   /** Whose dialling habits the numbers of the lists are entered in. */
   country: Country
   log: Logger
+  rateLimits: RateLimits
+  /** Whose X-Forwarded-For is believed: addresses and networks. Undefined: nobody's. */
+  trustedProxies?: string[] | undefined
+  /** Pages of these origins may use the API. Undefined: of none. */
+  corsOrigins?: readonly string[] | undefined
   /** The links to the FreeSWITCHes, as they are now. */
   switches: () => readonly SwitchStatus[]
   /** Undefined: there is none. */

@@ -4,6 +4,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import pg from 'pg'
 import { RedisAway } from '../screening/redis.js'
 import { CursorError, isServerTrouble } from '../store/errors.js'
+import { ChangeRefused, type RefusalCode } from '../store/refusal.js'
 import { echo, fieldErrors, type FieldError, type Violation } from './field-errors.js'
 
 /** Every error that the API answers with. */
@@ -14,9 +15,14 @@ const table = {
   not_found: { status: 404, title: 'There is no such thing' },
   timeout: { status: 408, title: 'The request took too long' },
   key_reused: { status: 409, title: 'The idempotency key was used for another booking' },
+  taken: { status: 409, title: 'There is one already' },
+  in_use: { status: 409, title: 'Something depends on it' },
+  version_conflict: { status: 412, title: 'It was changed meanwhile' },
   too_large: { status: 413, title: 'The request is too large' },
   too_long: { status: 414, title: 'The URL is too long' },
   unsupported_media_type: { status: 415, title: 'The body is not JSON' },
+  version_missing: { status: 428, title: 'The version must be said' },
+  rate_limited: { status: 429, title: 'There were too many requests' },
   header_too_large: { status: 431, title: 'The header of the request is too large' },
   internal: { status: 500, title: 'The server failed' },
   not_ready: { status: 503, title: 'The server is not ready' },
@@ -46,11 +52,18 @@ export interface ProblemBody {
 export class Problem extends Error {
   readonly code: ProblemCode
   readonly errors: FieldError[] | undefined
+  /** When to try again, in seconds. */
+  readonly retryAfter: number | undefined
 
-  constructor(code: ProblemCode, detail: string, options?: ErrorOptions & { errors?: FieldError[] }) {
+  constructor(
+    code: ProblemCode,
+    detail: string,
+    options?: ErrorOptions & { errors?: FieldError[]; retryAfter?: number },
+  ) {
     super(detail, options)
     this.code = code
     this.errors = options?.errors
+    this.retryAfter = options?.retryAfter ?? (this.status === 503 ? 1 : undefined)
   }
 
   get status(): number {
@@ -99,7 +112,7 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
     request.log[level]({ err: error, route: request.routeOptions.url }, problem.message)
   }
   if (problem.code === 'unauthorized') void reply.header('www-authenticate', 'Bearer realm="linger"')
-  if (problem.status === 503) void reply.header('retry-after', '1')
+  if (problem.retryAfter !== undefined) void reply.header('retry-after', String(problem.retryAfter))
   void reply.code(problem.status).type(problemType).send(problem.toJSON())
 }
 
@@ -150,8 +163,19 @@ export function refuseUnknownTenant(id: string): never {
   throw new Problem('not_found', `There is no tenant ${echo(id)}.`)
 }
 
+const refusals: Readonly<Record<RefusalCode, ProblemCode>> = {
+  invalid: 'invalid',
+  not_found: 'not_found',
+  conflict: 'version_conflict',
+  taken: 'taken',
+  missing: 'invalid',
+  in_use: 'in_use',
+}
+
 function problemOf(error: unknown, request: FastifyRequest): Problem {
   if (error instanceof Problem) return error
+  if (error instanceof ChangeRefused)
+    return new Problem(refusals[error.code], sentence(error.message), { cause: error })
   if (error instanceof RedisAway) {
     return new Problem('redis_away', `${error.message}. Try again later.`, { cause: error })
   }
@@ -164,6 +188,11 @@ function problemOf(error: unknown, request: FastifyRequest): Problem {
   const known = code === undefined ? undefined : clientErrors[code]
   if (known) return new Problem(...known)
   return new Problem('internal', 'The server failed; its log says why.', { cause: error })
+}
+
+/** What the store says in the middle of a sentence, as one of its own. */
+export function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`
 }
 
 function invalid(all: FieldError[]): Problem {

@@ -1,5 +1,6 @@
 import { Type, type TNull, type TSchema, type TUnion } from 'typebox'
-import { problemType } from './errors.js'
+import { problemType, refuseInvalid } from './errors.js'
+import { echo, type FieldError } from './field-errors.js'
 
 /** What several resources have in common. */
 
@@ -39,15 +40,18 @@ const reasons = {
   401: 'No API key, or not a valid one',
   403: 'The API key does not allow this',
   404: 'There is no such thing',
-  409: 'The idempotency key was used for another booking',
+  409: 'There is one already, something depends on it, or the idempotency key was used for another booking',
+  412: 'It was changed since the version that If-Match names',
   413: 'The body is too large',
   415: 'The body is not JSON',
+  428: 'If-Match is missing',
+  429: 'There were too many requests, or too many wrong keys: Retry-After says how many seconds to wait',
   503: 'Redis or PostgreSQL is away',
 } as const
 
 /** The error answers of an operation under /v1, those that every one has included. */
 export function problems(...statuses: (keyof typeof reasons)[]): object {
-  const all = [...new Set<keyof typeof reasons>([400, 401, 403, 503, ...statuses])]
+  const all = [...new Set<keyof typeof reasons>([400, 401, 403, 429, 503, ...statuses])]
   return Object.fromEntries(
     all.map((status) => [
       status,
@@ -85,9 +89,41 @@ export const cursor = Type.Optional(
 )
 export const defaultLimit = 100
 
+/** Of a list that may be one tenant's alone. */
+export const queryTenant = Type.Optional(
+  Type.String({ minLength: 1, maxLength: 64, description: 'Only what is of this tenant' }),
+)
+
+const rfc3339 = 'RFC 3339, such as 2025-01-31T08:00:00Z or 2025-01-31T15:00:00+07:00'
+/** A moment as a client writes it; `readMoments` reads it. */
+export const momentText = (description: string) =>
+  Type.Optional(Type.String({ minLength: 1, maxLength: 40, description: `${description}; ${rfc3339}` }))
+
+const isMoment = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:[Zz]|[+-]\d{2}:\d{2})$/
+
+/**
+ * Reads the moments among the fields of a request: `from`, `to`, `at` and what ends in `_at`.
+ *
+ * @returns those, in UTC; a `+` that a URL has made a blank is one again
+ * @throws Problem that names every one that is none
+ */
+export function readMoments<T extends object>(fields: T): Partial<Record<keyof T, string>> {
+  const errors: FieldError[] = []
+  const moments: Partial<Record<keyof T, string>> = {}
+  for (const [field, value] of Object.entries(fields)) {
+    if (typeof value !== 'string' || !/^(?:from|to|at|.*_at)$/.test(field)) continue
+    const text = value.replace(/ (?=\d{2}:\d{2}$)/, '+')
+    if (isMoment.test(text) && !Number.isNaN(Date.parse(text)))
+      moments[field as keyof T] = new Date(text).toISOString()
+    else errors.push({ field, detail: `is ${echo(value)}; allowed is a moment of ${rfc3339}` })
+  }
+  if (errors.length > 0) refuseInvalid(errors)
+  return moments
+}
+
 /** Of what is under a tenant. */
 export const tenantParams = Type.Object({
-  id: Type.String({ minLength: 1, maxLength: 64, description: 'Id of the tenant', examples: ['demo'] }),
+  tenant: Type.String({ minLength: 1, maxLength: 64, description: 'Id of the tenant', examples: ['demo'] }),
 })
 
 /** Of a resource that takes no parameters there. */

@@ -1,18 +1,22 @@
-import { readFile } from 'node:fs/promises'
-import swagger from '@fastify/swagger'
 import { fastify, LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import { guardAccess } from './access.js'
 import { Authentication } from './auth.js'
 import type { AdminDependencies } from './dependencies.js'
+import { describeApi } from './description.js'
 import { answerClientError, answerError, answerNotFound } from './errors.js'
+import { guessesOf, limitRates } from './limits.js'
+import { audit } from './resources/audit.js'
 import { bookings } from './resources/bookings.js'
 import { cdrs } from './resources/cdrs.js'
 import { gateways } from './resources/gateways.js'
 import { health } from './resources/health.js'
+import { keys } from './resources/keys.js'
 import { blacklist, vip } from './resources/lists.js'
 import { switches } from './resources/switches.js'
 import { tenants } from './resources/tenants.js'
 import { transactions } from './resources/transactions.js'
 import { problem } from './schemas.js'
+import { sendSafely } from './headers.js'
 import { compileValidator } from './validator.js'
 
 const bodyLimitBytes = 64 * 1024
@@ -22,11 +26,11 @@ const requestTimeoutMs = 30_000
 const longestParameter = 64 * 9
 
 /** What is under /v1: a file a resource. */
-const resources = [cdrs, tenants, bookings, transactions, blacklist, vip, switches, gateways]
+const resources = [audit, blacklist, bookings, cdrs, gateways, keys, switches, tenants, transactions, vip]
 
 /** Makes the admin API; it does not listen yet. Everything under /v1 needs an admin key. */
 export async function buildAdmin(dependencies: AdminDependencies): Promise<FastifyInstance> {
-  const { pool } = dependencies
+  const { pool, rateLimits, trustedProxies } = dependencies
   const loggerInstance: FastifyBaseLogger = dependencies.log
   const app = fastify({
     loggerInstance,
@@ -34,6 +38,7 @@ export async function buildAdmin(dependencies: AdminDependencies): Promise<Fasti
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: bodyLimitBytes,
     requestTimeout: requestTimeoutMs,
+    trustProxy: trustedProxies ?? false,
     routerOptions: { maxParamLength: longestParameter },
     frameworkErrors: answerError,
     clientErrorHandler: answerClientError,
@@ -43,38 +48,21 @@ export async function buildAdmin(dependencies: AdminDependencies): Promise<Fasti
   app.setNotFoundHandler(answerNotFound)
   app.addSchema(problem)
 
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'Linger',
-        version: await ownVersion(),
-        description: 'Admin API of Linger, the call-control and billing server for FreeSWITCH.',
-      },
-      components: {
-        securitySchemes: {
-          bearer: { type: 'http', scheme: 'bearer', description: 'An API key with the role admin' },
-        },
-      },
-    },
-    refResolver: { buildLocalReference: (json) => json.$id as string },
-  })
+  await sendSafely(app, dependencies.corsOrigins ?? [])
+  await describeApi(app)
   await app.register(health, dependencies)
   await app.register(
     async (v1) => {
-      const authentication = new Authentication(pool)
       v1.decorateRequest('apiKey', undefined)
+      await limitRates(v1, rateLimits)
+      const authentication = new Authentication({ pool, guesses: guessesOf(v1, rateLimits) })
       v1.addHook('onRequest', (request) => authentication.check(request))
+      v1.decorate('authentication', authentication)
+      guardAccess(v1)
       for (const resource of resources) await v1.register(resource, dependencies)
     },
     { prefix: '/v1' },
   )
   for (const plugin of dependencies.plugins ?? []) await app.register(plugin)
-  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())
   return app
-}
-
-async function ownVersion(): Promise<string> {
-  const file = await readFile(new URL('../../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(file) as { version: string }).version
 }

@@ -3,9 +3,10 @@ import type { FastifyRequest } from 'fastify'
 import { parseMoney, type Money } from '../../billing/money.js'
 import { hasNul } from '../../store/database.js'
 import { book, LedgerError, type Booked, type Booking } from '../../store/ledger.js'
+import { access } from '../access.js'
 import { keyIdOf } from '../auth.js'
 import type { AdminDependencies } from '../dependencies.js'
-import { fromStore, Problem, refuseInvalid, refuseUnknownTenant } from '../errors.js'
+import { fromStore, Problem, refuseInvalid, refuseUnknownTenant, sentence } from '../errors.js'
 import { echo, type FieldError } from '../field-errors.js'
 import { noQuery, problems, security, tenantParams } from '../schemas.js'
 import { shownTransaction, transaction } from './transactions.js'
@@ -120,8 +121,9 @@ export const bookings: FastifyPluginCallbackTypebox<AdminDependencies> = (app, d
 
   for (const { kind, path, operationId, summary, body } of operations) {
     app.post(
-      `/tenants/:id/${path}`,
+      `/tenants/:tenant/${path}`,
       {
+        config: access('admin', 'no'),
         schema: {
           operationId,
           tags: ['tenants'],
@@ -139,7 +141,7 @@ export const bookings: FastifyPluginCallbackTypebox<AdminDependencies> = (app, d
         },
       },
       async (request, reply) => {
-        const { id } = request.params
+        const { tenant: id } = request.params
         const booking = bookingOf(kind, id, request.headers['idempotency-key'], request.body)
         const { line, isNew } = await bookFor(id, () => book(pool, booking, onLowBalance))
         if (isNew) logBooking(request, booking, line.id)
@@ -200,10 +202,6 @@ async function bookFor(tenant: string, booked: () => Promise<Booked>): Promise<B
     // What a request alone can show was looked at before; what is left is a balance that would be too long.
     return refuseInvalid([{ field: 'amount', detail: error.message }])
   }
-}
-
-function sentence(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`
 }
 
 function logBooking(request: FastifyRequest, booking: Booking, line: string): void {

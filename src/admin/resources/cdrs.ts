@@ -1,5 +1,6 @@
 import { Type, type FastifyPluginCallbackTypebox, type TSchema } from '@fastify/type-provider-typebox'
 import { listCdrs, type CdrView, type ChargeView, type TermsView } from '../../store/cdrs.js'
+import { access } from '../access.js'
 import { fromStore } from '../errors.js'
 import {
   cursor,
@@ -11,6 +12,7 @@ import {
   nullable,
   page,
   problems,
+  queryTenant,
   security,
 } from '../schemas.js'
 import type { AdminDependencies } from '../dependencies.js'
@@ -118,6 +120,7 @@ export const cdrs: FastifyPluginCallbackTypebox<AdminDependencies> = (app, { poo
   app.get(
     '/cdrs',
     {
+      config: access('read', 'own'),
       schema: {
         operationId: 'listCdrs',
         tags: ['cdrs'],
@@ -127,6 +130,7 @@ export const cdrs: FastifyPluginCallbackTypebox<AdminDependencies> = (app, { poo
           {
             limit: limit(1000),
             cursor,
+            tenant: queryTenant,
             call_uuid: Type.Optional(
               Type.String({ minLength: 1, maxLength: 256, description: 'Only the record of this call' }),
             ),
@@ -141,6 +145,7 @@ export const cdrs: FastifyPluginCallbackTypebox<AdminDependencies> = (app, { poo
         listCdrs(pool, {
           limit: query.limit ?? defaultLimit,
           ...(query.cursor !== undefined && { cursor: query.cursor }),
+          ...(query.tenant !== undefined && { tenant: query.tenant }),
           ...(query.call_uuid !== undefined && { callUuid: query.call_uuid }),
         }),
       ),

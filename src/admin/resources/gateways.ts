@@ -1,5 +1,6 @@
 import { Type, type FastifyPluginCallbackTypebox, type Static } from '@fastify/type-provider-typebox'
 import { listGateways, type ListedGateway } from '../../store/gateways.js'
+import { access } from '../access.js'
 import type { AdminDependencies, GatewayStatus } from '../dependencies.js'
 import { fromStore } from '../errors.js'
 import { cursor, defaultLimit, limit, moment, money, nullable, page, problems, security } from '../schemas.js'
@@ -65,6 +66,7 @@ export const gateways: FastifyPluginCallbackTypebox<AdminDependencies> = (app, d
   app.get(
     '/gateways',
     {
+      config: access('read', 'own'),
       schema: {
         operationId: 'listGateways',
         tags: ['gateways'],

@@ -2,6 +2,7 @@ import { Type, type FastifyPluginCallbackTypebox, type Static } from '@fastify/t
 import { allowedEntry, allowedNumber, type Entry } from '../../screening/entry.js'
 import { Blacklist, VipList } from '../../screening/lists.js'
 import type { Listed, NumberList } from '../../screening/number-list.js'
+import { access } from '../access.js'
 import { keyIdOf } from '../auth.js'
 import type { AdminDependencies } from '../dependencies.js'
 import { Problem, refuseCursor, refuseInvalid } from '../errors.js'
@@ -159,6 +160,7 @@ function listRoutes(app: App, { list, path, tag, phrase, allowed, addition, rema
   app.get(
     path,
     {
+      config: access('read', 'any'),
       schema: {
         ...operation('list', 'The list, in no particular order'),
         querystring: Type.Object({ limit: limit(mostItems), cursor }, { additionalProperties: false }),
@@ -175,6 +177,7 @@ function listRoutes(app: App, { list, path, tag, phrase, allowed, addition, rema
   app.post(
     path,
     {
+      config: access('operate', 'no'),
       schema: {
         ...operation('add', 'Adds one number or many; what is there already is renewed'),
         querystring: noQuery,
@@ -206,6 +209,7 @@ function listRoutes(app: App, { list, path, tag, phrase, allowed, addition, rema
   app.get(
     `${path}/:number`,
     {
+      config: access('read', 'any'),
       schema: {
         ...operation('get', 'Looks a number up'),
         querystring: noQuery,
@@ -225,6 +229,7 @@ function listRoutes(app: App, { list, path, tag, phrase, allowed, addition, rema
   app.delete(
     `${path}/:number`,
     {
+      config: access('operate', 'no'),
       schema: {
         ...operation('remove', 'Removes a number, whichever way it was entered'),
         querystring: noQuery,

@@ -1,4 +1,5 @@
 import { Type, type FastifyPluginCallbackTypebox, type Static } from '@fastify/type-provider-typebox'
+import { access } from '../access.js'
 import type { AdminDependencies, SwitchStatus } from '../dependencies.js'
 import { moment, noQuery, nullable, problems, security } from '../schemas.js'
 
@@ -37,6 +38,7 @@ export const switches: FastifyPluginCallbackTypebox<AdminDependencies> = (app, d
   app.get(
     '/switches',
     {
+      config: access('read', 'no'),
       schema: {
         operationId: 'listSwitches',
         tags: ['switches'],

@@ -1,5 +1,6 @@
 import { Type, type FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import { readBalance } from '../../store/balances.js'
+import { access } from '../access.js'
 import { fromStore, refuseUnknownTenant } from '../errors.js'
 import { money, noQuery, nullable, problems, security, tenantParams } from '../schemas.js'
 import type { AdminDependencies } from '../dependencies.js'
@@ -33,8 +34,9 @@ const balance = Type.Object(
 
 export const tenants: FastifyPluginCallbackTypebox<AdminDependencies> = (app, { pool }, done) => {
   app.get(
-    '/tenants/:id/balance',
+    '/tenants/:tenant/balance',
     {
+      config: access('read', 'own'),
       schema: {
         operationId: 'getBalance',
         tags: ['tenants'],
@@ -45,7 +47,7 @@ export const tenants: FastifyPluginCallbackTypebox<AdminDependencies> = (app, { 
         response: { 200: balance, ...problems(404) },
       },
     },
-    async ({ params: { id } }) => {
+    async ({ params: { tenant: id } }) => {
       const found = await fromStore(readBalance(pool, id))
       if (!found) return refuseUnknownTenant(id)
       const { creditLimit, ...rest } = found

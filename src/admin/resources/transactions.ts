@@ -1,5 +1,6 @@
 import { Type, type FastifyPluginCallbackTypebox, type Static } from '@fastify/type-provider-typebox'
 import { listTransactions, transactionKinds, type Transaction } from '../../store/transactions.js'
+import { access } from '../access.js'
 import type { AdminDependencies } from '../dependencies.js'
 import { fromStore, refuseUnknownTenant } from '../errors.js'
 import {
@@ -50,8 +51,9 @@ export const transaction = Type.Object(
 
 export const transactions: FastifyPluginCallbackTypebox<AdminDependencies> = (app, { pool }, done) => {
   app.get(
-    '/tenants/:id/transactions',
+    '/tenants/:tenant/transactions',
     {
+      config: access('read', 'own'),
       schema: {
         operationId: 'listTransactions',
         tags: ['tenants'],
@@ -76,7 +78,7 @@ export const transactions: FastifyPluginCallbackTypebox<AdminDependencies> = (ap
         response: { 200: page(transaction), ...problems(404) },
       },
     },
-    async ({ params: { id }, query }) => {
+    async ({ params: { tenant: id }, query }) => {
       const found = await fromStore(
         listTransactions(pool, id, {
           limit: query.limit ?? defaultLimit,
