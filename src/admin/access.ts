@@ -46,9 +46,13 @@ export function guardAccess(v1: FastifyInstance): void {
   v1.addHook('onRoute', ({ method, url, config, schema }) => {
     if (config?.access === undefined)
       throw new Error(`the route ${String(method)} ${url} does not say who may use it`)
+    if (schema === undefined) return
+    const { role, bound } = config.access
     // Another tenant's is as though it were not there.
-    if (config.access.bound === 'own' && schema !== undefined)
-      schema.response = { ...problems(404), ...(schema.response as object) }
+    const statuses: (403 | 404)[] = []
+    if (role !== 'read' || bound === 'no') statuses.push(403)
+    if (bound === 'own') statuses.push(404)
+    schema.response = { ...(schema.response as object), ...problems(...statuses) }
   })
   // Before the body is read, and after the request was counted.
   v1.addHook('preParsing', (request, _reply, _payload, done) => {
@@ -88,7 +92,10 @@ function confine(request: FastifyRequest): void {
     const fields = part as { tenant?: unknown }
     if (fields.tenant === undefined) {
       if (hasTenant(of)) fields.tenant = own
-    } else if (fields.tenant !== own) { refuseOther(fields.tenant); return; }
+    } else if (fields.tenant !== own) {
+      refuseOther(fields.tenant)
+      return
+    }
   }
 }
 

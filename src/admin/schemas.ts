@@ -49,9 +49,9 @@ const reasons = {
   503: 'Redis or PostgreSQL is away',
 } as const
 
-/** The error answers of an operation under /v1, those that every one has included. */
+/** The error answers of an operation under /v1, with those that every one has; who may use it adds others. */
 export function problems(...statuses: (keyof typeof reasons)[]): object {
-  const all = [...new Set<keyof typeof reasons>([400, 401, 403, 429, 503, ...statuses])]
+  const all = [...new Set<keyof typeof reasons>([400, 401, 429, 503, ...statuses])]
   return Object.fromEntries(
     all.map((status) => [
       status,

@@ -132,7 +132,12 @@ export const cdrs: FastifyPluginCallbackTypebox<AdminDependencies> = (app, { poo
             cursor,
             tenant: queryTenant,
             call_uuid: Type.Optional(
-              Type.String({ minLength: 1, maxLength: 256, description: 'Only the record of this call' }),
+              Type.String({
+                minLength: 1,
+                maxLength: 256,
+                description: 'Only the record of this call',
+                examples: ['0b7e7f4e-2f0a-4c5b-9f3e-8a3f0f9d2a10'],
+              }),
             ),
           },
           { additionalProperties: false },

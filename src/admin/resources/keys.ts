@@ -74,7 +74,9 @@ const madeSchema = Type.Object(
   },
 )
 
-const byId = Type.Object({ id: Type.String({ format: 'uuid', description: 'Id of the key' }) })
+const byId = Type.Object({
+  id: Type.String({ format: 'uuid', description: 'Id of the key', examples: [example.id] }),
+})
 
 export const keys: FastifyPluginCallbackTypebox<AdminDependencies> = (app, { pool }, done) => {
   const operation = (operationId: string, summary: string) => ({
