@@ -15,6 +15,11 @@ import {
 /** ISO 3166 alpha-2, `VN`. */
 export type Country = CountryCode
 
+/** Whether there are numbers of it. */
+export function isCountry(text: string): text is Country {
+  return isSupportedCountry(text)
+}
+
 /** Nothing but zeros is nobody's number: FreeSWITCH presents 0000000000 for a caller that has none. */
 const isDialable = /^(?!\+?0+$)\+?[0-9]{1,32}$/
 const isPrefix = /^\+?[0-9]*$/

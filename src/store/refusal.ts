@@ -17,10 +17,13 @@ export type RefusalCode = 'invalid' | 'not_found' | 'conflict' | 'taken' | 'miss
 export class ChangeRefused extends Error {
   override readonly name = 'ChangeRefused'
   readonly code: RefusalCode
+  /** The field at fault, of what was sent; the message then says of it what it is and may be. */
+  readonly field: string | undefined
 
-  constructor(code: RefusalCode, message: string, options?: ErrorOptions) {
+  constructor(code: RefusalCode, message: string, options?: ErrorOptions & { readonly field?: string }) {
     super(message, options)
     this.code = code
+    this.field = options?.field
   }
 }
 
