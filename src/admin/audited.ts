@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type pg from 'pg'
-import { writeAuditLine, type Act, type Change } from '../store/audit-lines.js'
+import { writeAuditLine, writeAuditLines, type Act, type Change } from '../store/audit-lines.js'
 import { inTransaction } from '../store/database.js'
 import { keyIdOf } from './auth.js'
 import { fromStore } from './errors.js'
@@ -21,7 +21,7 @@ export function audited<T>(
     inTransaction(pool, async (client) => {
       const changes: Change[] = []
       const result = await work(client, (change) => changes.push(change))
-      for (const change of changes) await writeAuditLine(client, act, change)
+      await writeAuditLines(client, act, changes)
       return result
     }),
   )

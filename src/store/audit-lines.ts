@@ -40,13 +40,22 @@ export interface AuditLine extends Act {
 
 /** In the caller's transaction: the line is there if, and only if, the change is. */
 export async function writeAuditLine(db: Db, act: Act, change: Change): Promise<void> {
-  const { tenant, target, before, after, failure } = change
+  await writeAuditLines(db, act, [change])
+}
+
+/** The same of several changes, in their order. */
+export async function writeAuditLines(db: Db, act: Act, changes: readonly Change[]): Promise<void> {
+  if (changes.length === 0) return
   await db.query(
     `INSERT INTO audit_lines (key_id, address, action, tenant_id, target, before, after, failure)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+    SELECT $1, $2, $3, * FROM unnest($4::text[], $5::text[], $6::jsonb[], $7::jsonb[], $8::text[])`,
     [
-      ...[act.keyId, act.address, act.action, tenant, storedText(target)],
-      ...[json(before), json(after), failure === undefined ? null : storedText(failure)],
+      ...[act.keyId, act.address, act.action],
+      changes.map(({ tenant }) => tenant),
+      changes.map(({ target }) => storedText(target)),
+      changes.map(({ before }) => json(before)),
+      changes.map(({ after }) => json(after)),
+      changes.map(({ failure }) => (failure === undefined ? null : storedText(failure))),
     ],
   )
 }
