@@ -174,8 +174,7 @@ const refusals: Readonly<Record<RefusalCode, ProblemCode>> = {
 
 function problemOf(error: unknown, request: FastifyRequest): Problem {
   if (error instanceof Problem) return error
-  if (error instanceof ChangeRefused)
-    return new Problem(refusals[error.code], sentence(error.message), { cause: error })
+  if (error instanceof ChangeRefused) return refusal(error)
   if (error instanceof RedisAway) {
     return new Problem('redis_away', `${error.message}. Try again later.`, { cause: error })
   }
@@ -188,6 +187,14 @@ function problemOf(error: unknown, request: FastifyRequest): Problem {
   const known = code === undefined ? undefined : clientErrors[code]
   if (known) return new Problem(...known)
   return new Problem('internal', 'The server failed; its log says why.', { cause: error })
+}
+
+function refusal(error: ChangeRefused): Problem {
+  const { message, field } = error
+  const code = refusals[error.code]
+  if (field === undefined) return new Problem(code, sentence(message), { cause: error })
+  const errors = [{ field, detail: message }]
+  return code === 'invalid' ? invalid(errors) : new Problem(code, sentence(message), { cause: error, errors })
 }
 
 /** What the store says in the middle of a sentence, as one of its own. */

@@ -19,6 +19,10 @@ export interface Violation {
 /** As far as it is looked at here. */
 interface Schema {
   type?: string
+  /** What is allowed, in words, where a pattern says it to programs alone. */
+  'x-allowed'?: string
+  anyOf?: Schema[]
+  uniqueItems?: boolean
   properties?: Record<string, Schema>
   items?: Schema
   oneOf?: { required?: string[] }[]
@@ -83,6 +87,8 @@ function shortened(text: string): string {
 }
 
 function allowedBy(schema: Schema): string | undefined {
+  if (schema['x-allowed'] !== undefined) return schema['x-allowed']
+  if (schema.anyOf) return schema.anyOf.flatMap((branch) => allowedBy(branch) ?? []).join(', or ')
   if (schema.enum) return `one of ${schema.enum.map((value) => JSON.stringify(value)).join(', ')}`
   switch (schema.type) {
     case 'integer':
@@ -92,7 +98,9 @@ function allowedBy(schema: Schema): string | undefined {
     case 'string':
       return `a text${range(schema.minLength, schema.maxLength, ' characters')}`
     case 'array':
-      return `a list${range(schema.minItems, schema.maxItems, ' entries')}`
+      return `a list${range(schema.minItems, schema.maxItems, ' entries')}${schema.uniqueItems ? ', each once' : ''}`
+    case 'null':
+      return 'null'
     case 'boolean':
       return 'true or false'
     case 'object':
@@ -117,7 +125,13 @@ function stepsOf(pointer: string): string[] {
 }
 
 function find(schema: Schema, steps: string[]): Schema | undefined {
-  return steps.reduce<Schema | undefined>((at, step) => at?.properties?.[step] ?? at?.items, schema)
+  return steps.reduce<Schema | undefined>((at, step) => at && within(at, step), schema)
+}
+
+function within({ properties, items, anyOf = [] }: Schema, step: string): Schema | undefined {
+  return (
+    properties?.[step] ?? items ?? anyOf.map((branch) => within(branch, step)).find((at) => at !== undefined)
+  )
 }
 
 function valueAt(value: unknown, steps: string[]): unknown {

@@ -8,10 +8,12 @@ import { guessesOf, limitRates } from './limits.js'
 import { audit } from './resources/audit.js'
 import { bookings } from './resources/bookings.js'
 import { cdrs } from './resources/cdrs.js'
+import { extensions } from './resources/extensions.js'
 import { gateways } from './resources/gateways.js'
 import { health } from './resources/health.js'
 import { keys } from './resources/keys.js'
 import { blacklist, vip } from './resources/lists.js'
+import { numbers } from './resources/numbers.js'
 import { switches } from './resources/switches.js'
 import { tenants } from './resources/tenants.js'
 import { transactions } from './resources/transactions.js'
@@ -26,7 +28,20 @@ const requestTimeoutMs = 30_000
 const longestParameter = 64 * 9
 
 /** What is under /v1: a file a resource. */
-const resources = [audit, blacklist, bookings, cdrs, gateways, keys, switches, tenants, transactions, vip]
+const resources = [
+  audit,
+  blacklist,
+  bookings,
+  cdrs,
+  extensions,
+  gateways,
+  keys,
+  numbers,
+  switches,
+  tenants,
+  transactions,
+  vip,
+]
 
 /** Makes the admin API; it does not listen yet. Everything under /v1 needs an admin key. */
 export async function buildAdmin(dependencies: AdminDependencies): Promise<FastifyInstance> {

@@ -1,10 +1,7 @@
-import type pg from 'pg'
-import { formatMoney, parseMoney, type Money } from '../billing/money.js'
+import { parseMoney, type Money } from '../billing/money.js'
 import { PrefixTable } from '../billing/prefix-table.js'
 import type { CallerIdHeader, CallerIdRules } from '../numbering/caller-id.js'
 import type { NumberRules } from '../numbering/gateway-number.js'
-import { pageOf, readCursor, type Page } from './cursor.js'
-import { hasNul } from './database.js'
 
 export interface Gateway {
   readonly id: number
@@ -108,61 +105,6 @@ function gatewayOf(row: GatewayRow): Gateway {
     codecs: row.codecs,
     ...(row.progress_seconds !== null && { progressSeconds: row.progress_seconds }),
   }
-}
-
-/** A gateway as it is configured, for an admin. */
-export interface ListedGateway {
-  readonly id: number
-  readonly tenant: string
-  readonly name: string
-  /** Normal form, and as it was entered. */
-  readonly prefix: string
-  readonly prefixEntered: string
-  readonly priority: number
-  /** A decimal string in the tenant's currency. */
-  readonly carrierCostPerMinute: string | null
-  /** As Gateway has them: the smallest of its name. */
-  readonly maxCalls?: number
-  readonly maxCallsPerSecond?: number
-}
-
-const gatewayId = /^[1-9][0-9]{0,8}$/
-
-export interface GatewayQuery {
-  /** Gateways a page. */
-  readonly limit: number
-  /** `next` of the page before. */
-  readonly cursor?: string
-  readonly tenant?: string
-}
-
-/**
- * All gateways, in the order in which they were made.
- *
- * @throws CursorError
- */
-export async function listGateways(
-  pool: pg.Pool,
-  { limit, cursor, tenant }: GatewayQuery,
-): Promise<Page<ListedGateway>> {
-  const [after] = cursor === undefined ? ['0'] : readCursor(cursor, [gatewayId])
-  if (hasNul(tenant)) return { items: [], next: null }
-  const { rows } = await pool.query<GatewayRow>(
-    `SELECT * FROM (${selectGateways}) AS gateways WHERE id > $1 AND ($2::text IS NULL OR tenant_id = $2) ORDER BY id LIMIT $3`,
-    [after, tenant ?? null, limit + 1],
-  )
-  const shown = (row: GatewayRow): ListedGateway => ({
-    id: row.id,
-    tenant: row.tenant_id,
-    name: row.name,
-    prefix: row.prefix,
-    prefixEntered: row.prefix_entered,
-    priority: row.priority,
-    carrierCostPerMinute:
-      row.carrier_cost_per_minute === null ? null : formatMoney(parseMoney(row.carrier_cost_per_minute)),
-    ...limitsOf(row),
-  })
-  return pageOf(rows, limit, shown, ({ id }) => [String(id)])
 }
 
 function limitsOf(row: GatewayRow): Pick<Gateway, 'maxCalls' | 'maxCallsPerSecond'> {

@@ -134,7 +134,5 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
 export const answersOfLedger = /^(topUp|refund|adjust)Tenant (20\d|404|409|413|415)$/
 /** Answers that admin-transactions.test.ts is to see. */
 export const answersOfTransactions = /^listTransactions (200|404)$/
-/** Answers that admin-gateways.test.ts is to see. */
-export const answersOfGateways = /^listGateways (200|400)$/
 /** Answers that admin-lists.test.ts is to see; the others are admin.test.ts's. */
 export const answersOfLists = /(Blacklist|Vip) (20\d|404|413|415)$/

@@ -1,119 +1,270 @@
 import { Type, type FastifyPluginCallbackTypebox, type Static } from '@fastify/type-provider-typebox'
-import { listGateways, type ListedGateway } from '../../store/gateways.js'
-import { access } from '../access.js'
+import type { FastifyRequest } from 'fastify'
+import {
+  changeGateway,
+  createGateway,
+  deleteGateway,
+  getGateway,
+  listGateways,
+} from '../../store/gateway-settings.js'
+import {
+  gatewayChange,
+  gatewayDraft,
+  gatewayFields,
+  type GatewayRecord,
+} from '../../store/gateway-schemas.js'
+import { access, boundTenant } from '../access.js'
+import { asShown } from '../as-shown.js'
+import { audited } from '../audited.js'
 import type { AdminDependencies, GatewayStatus } from '../dependencies.js'
-import { fromStore } from '../errors.js'
-import { cursor, defaultLimit, limit, moment, money, nullable, page, problems, security } from '../schemas.js'
+import { fromStore, Problem } from '../errors.js'
+import {
+  cursor,
+  defaultLimit,
+  limit,
+  moment,
+  noQuery,
+  nullable,
+  page,
+  problems,
+  queryTenant,
+  security,
+} from '../schemas.js'
+import { changeHeaders, deleteHeaders, expectedVersion, withVersion } from '../versions.js'
 
 const mostItems = 500
 
-const gatewaySchema = Type.Object(
-  {
-    name: Type.String({ description: 'As the switches know it' }),
-    tenant: Type.String({ description: 'Whose calls go over it' }),
-    prefix: Type.String({ description: 'Of the numbers that it serves, in normal form; empty: of all' }),
-    prefix_entered: Type.String({ description: 'The same, as it was entered' }),
-    priority: Type.Integer({ description: 'Of several for a number the lowest is tried first' }),
-    carrier_cost_per_minute: nullable(money('What the carrier takes')),
-    max_calls: nullable(Type.Integer(), {
-      description: 'Calls at once over all nodes, whosever; null: as many as there are',
-    }),
-    max_calls_per_second: nullable(Type.Integer(), {
-      description: 'The same of calls that begin in a second',
-    }),
-    state: Type.Enum(['up', 'resting', 'trial'], {
-      description:
-        'As this server sees it. It rests after failures in a row, and while a switch says that it is down; ' +
-        'then one call tries it',
-    }),
-    failures: Type.Integer({ description: 'In a row, up to now' }),
-    rests_until: nullable(moment('When a call tries it again'), { description: 'Null: it does not rest' }),
-    last_cause: nullable(Type.String(), {
-      description: "FreeSWITCH's cause of the last call that it did not take; null: it took all",
-    }),
-    down_on: Type.Array(Type.String(), { description: 'Switches that say themselves that it is down' }),
-    calls: Type.Integer({ description: 'Calls over it now that this server has' }),
-    calls_everywhere: nullable(Type.Integer(), {
-      description: 'The same of all servers; null: it has no max_calls, or Redis is away',
-    }),
-  },
-  {
-    additionalProperties: false,
-    description: 'A gateway, and how it does',
-    examples: [
-      {
-        name: 'carrier1',
-        tenant: 'demo',
-        prefix: '8490',
-        prefix_entered: '090',
-        priority: 100,
-        carrier_cost_per_minute: '320.00',
-        max_calls: 60,
-        max_calls_per_second: 10,
-        state: 'resting',
-        failures: 4,
-        rests_until: '2025-01-31T08:00:30.000Z',
-        last_cause: 'NORMAL_TEMPORARY_FAILURE',
-        down_on: [],
-        calls: 3,
-        calls_everywhere: 17,
-      },
-    ],
-  },
+const gatewaySchema = asShown(
+  Type.Object(
+    {
+      id: Type.Integer(),
+      tenant: Type.String({ description: 'Whose calls go over it' }),
+      ...gatewayFields,
+      prefix: Type.String({ description: 'Of the numbers that it serves, in normal form; empty: of all' }),
+      prefix_entered: Type.String({ description: 'The same, as it was entered' }),
+      effective_max_calls: nullable(Type.Integer(), {
+        description: 'The smallest max_calls of its name, whosever: that counts. Null: as many as there are',
+      }),
+      effective_max_calls_per_second: nullable(Type.Integer(), {
+        description: 'The same of calls that begin in a second',
+      }),
+      version: Type.Integer({ description: 'Counts up with each change; for If-Match' }),
+      state: Type.Enum(['up', 'resting', 'trial'], {
+        description:
+          'As this server sees it. It rests after failures in a row, and while a switch says that it is down; ' +
+          'then one call tries it',
+      }),
+      failures: Type.Integer({ description: 'In a row, up to now' }),
+      rests_until: nullable(moment('When a call tries it again'), { description: 'Null: it does not rest' }),
+      last_cause: nullable(Type.String(), {
+        description: "FreeSWITCH's cause of the last call that it did not take; null: it took all",
+      }),
+      down_on: Type.Array(Type.String(), { description: 'Switches that say themselves that it is down' }),
+      calls: Type.Integer({ description: 'Calls over it now that this server has' }),
+      calls_everywhere: nullable(Type.Integer(), {
+        description: 'The same of all servers; null: it has no effective_max_calls, or Redis is away',
+      }),
+    },
+    {
+      additionalProperties: false,
+      description: 'A gateway, and how it does',
+      examples: [
+        {
+          id: 7,
+          tenant: 'demo',
+          name: 'carrier1',
+          prefix: '8490',
+          prefix_entered: '090',
+          priority: 100,
+          carrier_cost_per_minute: '320.00',
+          max_calls: 60,
+          max_calls_per_second: 10,
+          number_format: 'international',
+          strip_digits: 0,
+          prepend: '',
+          caller_id: 'caller',
+          caller_id_number: null,
+          caller_id_name: null,
+          caller_id_header: null,
+          codecs: ['PCMA', 'PCMU'],
+          progress_seconds: 8,
+          effective_max_calls: 60,
+          effective_max_calls_per_second: 10,
+          version: 2,
+          state: 'resting',
+          failures: 4,
+          rests_until: '2025-01-31T08:00:30.000Z',
+          last_cause: 'NORMAL_TEMPORARY_FAILURE',
+          down_on: [],
+          calls: 3,
+          calls_everywhere: 17,
+        },
+      ],
+    },
+  ),
 )
+type Shown = Static<typeof gatewaySchema>
+
+const params = Type.Object({
+  id: Type.Integer({ minimum: 1, maximum: 2_147_483_647, description: 'Id of the gateway' }),
+})
 
 export const gateways: FastifyPluginCallbackTypebox<AdminDependencies> = (app, dependencies, done) => {
+  const { pool } = dependencies
+  const operation = (operationId: string, summary: string) => ({
+    operationId,
+    summary,
+    security,
+    tags: ['gateways'],
+  })
+  /** With how they do. */
+  const shown = async (request: FastifyRequest, found: readonly GatewayRecord[]): Promise<Shown[]> => {
+    // What the carriers take is between them and whoever runs the server.
+    const hidden = boundTenant(request) === undefined ? {} : { carrier_cost_per_minute: null }
+    const states = await dependencies.gatewayStatus(
+      found.map(({ name, effective_max_calls: maxCalls }) => ({
+        name,
+        ...(maxCalls !== null && { maxCalls }),
+      })),
+    )
+    return found.flatMap((gateway, index) => {
+      const state = states[index]
+      return state === undefined ? [] : [{ ...gateway, ...hidden, ...stateFields(state) }]
+    })
+  }
+  const shownOne = async (request: FastifyRequest, gateway: GatewayRecord): Promise<Shown> => {
+    const [one] = await shown(request, [gateway])
+    if (one === undefined) throw new Error('nobody said how the gateway does')
+    return one
+  }
+
   app.get(
     '/gateways',
     {
       config: access('read', 'own'),
       schema: {
-        operationId: 'listGateways',
-        tags: ['gateways'],
-        summary: 'Gateways, with their state',
-        security,
+        ...operation('listGateways', 'Gateways, with their state, in the order in which they were made'),
         querystring: Type.Object(
-          {
-            limit: limit(mostItems),
-            cursor,
-            tenant: Type.Optional(
-              Type.String({ minLength: 1, maxLength: 64, description: 'Only those of this tenant' }),
-            ),
-          },
+          { limit: limit(mostItems), cursor, tenant: queryTenant },
           { additionalProperties: false },
         ),
         response: { 200: page(gatewaySchema), ...problems() },
       },
     },
-    async ({ query }) => {
-      const found = await fromStore(
-        listGateways(dependencies.pool, {
-          limit: query.limit ?? defaultLimit,
-          ...(query.cursor !== undefined && { cursor: query.cursor }),
-          ...(query.tenant !== undefined && { tenant: query.tenant }),
+    async (request) => {
+      const { limit: most = defaultLimit, cursor: from, tenant } = request.query
+      const { items, next } = await fromStore(
+        listGateways(pool, {
+          limit: most,
+          ...(from !== undefined && { cursor: from }),
+          ...(tenant !== undefined && { tenant }),
         }),
       )
-      const states = await dependencies.gatewayStatus(found.items)
-      const items = found.items.flatMap((gateway, index) => {
-        const state = states[index]
-        return state === undefined ? [] : [shown(gateway, state)]
-      })
-      return { items, next: found.next }
+      return { items: await shown(request, items), next }
     },
   )
+
+  app.post(
+    '/gateways',
+    {
+      config: access('admin', 'no'),
+      schema: {
+        ...operation('createGateway', "Lets a tenant's calls go over a gateway of the switches"),
+        querystring: noQuery,
+        body: gatewayDraft,
+        response: { 201: { ...gatewaySchema, description: 'It is there' }, ...problems(404, 409, 413, 415) },
+      },
+    },
+    async (request, reply) => {
+      const made = await audited(request, pool, async (client, note) => {
+        const after = await createGateway(client, request.body)
+        note({ tenant: after.tenant, target: `gateway ${after.id}`, after })
+        return after
+      })
+      return reply.code(201).send(withVersion(reply, await shownOne(request, made)))
+    },
+  )
+
+  app.get(
+    '/gateways/:id',
+    {
+      config: access('read', 'own'),
+      schema: {
+        ...operation('getGateway', 'A gateway, with its state'),
+        querystring: noQuery,
+        params,
+        response: { 200: gatewaySchema, ...problems(404) },
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params
+      const own = boundTenant(request)
+      const found = await fromStore(getGateway(pool, id))
+      if (found === undefined || (own !== undefined && found.tenant !== own))
+        throw new Problem('not_found', `There is no gateway ${id}.`)
+      return withVersion(reply, await shownOne(request, found))
+    },
+  )
+
+  app.patch(
+    '/gateways/:id',
+    {
+      config: access('admin', 'no'),
+      schema: {
+        ...operation('changeGateway', 'Changes what the body names of a gateway; the rest stays'),
+        description: "It stays its tenant's. Calls over it go on as they are.",
+        querystring: noQuery,
+        params,
+        headers: changeHeaders,
+        body: gatewayChange,
+        response: {
+          200: { ...gatewaySchema, description: 'As it is now' },
+          ...problems(404, 409, 412, 413, 415, 428),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params
+      const version = expectedVersion(request)
+      const changed = await audited(request, pool, async (client, note) => {
+        const { before, after } = await changeGateway(client, id, request.body, version)
+        if (after.version !== before.version)
+          note({ tenant: after.tenant, target: `gateway ${id}`, before, after })
+        return after
+      })
+      return withVersion(reply, await shownOne(request, changed))
+    },
+  )
+
+  app.delete(
+    '/gateways/:id',
+    {
+      config: access('admin', 'no'),
+      schema: {
+        ...operation('deleteGateway', "Lets no more of a tenant's calls go over a gateway"),
+        description: 'Calls over it go on to their end: nothing else refers to it.',
+        querystring: noQuery,
+        params,
+        headers: deleteHeaders,
+        response: { 204: Type.Null({ description: 'It is gone' }), ...problems(404, 412) },
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params
+      const version = expectedVersion(request)
+      await audited(request, pool, async (client, note) => {
+        const before = await deleteGateway(client, id, version)
+        note({ tenant: before.tenant, target: `gateway ${id}`, before })
+      })
+      return reply.code(204).send(null)
+    },
+  )
+
   done()
 }
 
-function shown(gateway: ListedGateway, status: GatewayStatus): Static<typeof gatewaySchema> {
+function stateFields(status: GatewayStatus) {
   return {
-    name: gateway.name,
-    tenant: gateway.tenant,
-    prefix: gateway.prefix,
-    prefix_entered: gateway.prefixEntered,
-    priority: gateway.priority,
-    carrier_cost_per_minute: gateway.carrierCostPerMinute,
-    max_calls: gateway.maxCalls ?? null,
-    max_calls_per_second: gateway.maxCallsPerSecond ?? null,
     state: status.state,
     failures: status.failures,
     rests_until: status.restsUntil === undefined ? null : new Date(status.restsUntil).toISOString(),
