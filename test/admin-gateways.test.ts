@@ -241,6 +241,12 @@ t.test('a tenant sees its own, but not what the carriers take, and changes none'
     detail: 'There is no gateway 3.',
   })
   t.equal((await ask(t, 'GET', '/v1/gateways?tenant=other', { key })).status, 404)
+  t.match((await change(t, 2, { priority: 6 })).json(), { carrier_cost_per_minute: '320.50' })
+  const audit = (await ask(t, 'GET', '/v1/audit?target=gateway%202', { key })).json()
+  t.match(audit, {
+    items: [{ before: { priority: 5, carrier_cost_per_minute: null }, after: { priority: 6 } }],
+  })
+  t.notMatch(JSON.stringify(audit), /320/)
   const headers = { 'if-match': '*' }
   t.equal((await ask(t, 'PATCH', '/v1/gateways/2', { key, headers, body: { max_calls: null } })).status, 403)
   t.equal((await ask(t, 'DELETE', '/v1/gateways/2', { key })).status, 403)

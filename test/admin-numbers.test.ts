@@ -78,8 +78,8 @@ t.test(
     }
     t.match(lines.items, [
       { action: 'deleteNumber', tenant: 'other', before: { tenant: 'other', version: 4 }, after: null },
-      { action: 'changeNumber', tenant: 'demo', before: { tenant: 'demo' }, after: null },
-      { action: 'changeNumber', tenant: 'other', before: { tenant: 'demo' }, after: { tenant: 'other' } },
+      { action: 'changeNumber', tenant: 'other', before: null, after: { tenant: 'other', version: 4 } },
+      { action: 'changeNumber', tenant: 'demo', before: { tenant: 'demo', version: 3 }, after: null },
       { action: 'changeNumber', before: { version: 2 }, after: { version: 3 } },
       { action: 'changeNumber', before: { version: 1 }, after: { version: 2 } },
       { action: 'createNumbers', tenant: 'demo', before: null, after: shown },

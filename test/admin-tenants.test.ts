@@ -1,7 +1,8 @@
 import t, { type Test } from 'tap'
+import { parseMoney } from '../src/billing/money.js'
 import { Catalog } from '../src/store/catalog.js'
 import { book } from '../src/store/ledger.js'
-import { parseMoney } from '../src/billing/money.js'
+import { changeTenant } from '../src/store/tenants.js'
 import { startAdminApi, type Answer } from './support/admin-api.js'
 
 const api = await startAdminApi(t)
@@ -190,6 +191,7 @@ t.test('what no tenant can have is refused, field by field', async (t) => {
     ['country', 'ZZ', /^is "ZZ"; allowed is a country that has telephone numbers/],
     ['currency', 'dong', /an ISO 4217 code/],
     ['time_zone', 'Asia/Atlantis', /^is "Asia\/Atlantis", which is none; allowed is the name of a time zone/],
+    ['time_zone', 'AET', /^is not one that PostgreSQL knows; allowed is the name of a time zone/],
     ['time_zone', '+07:00', /the name of a time zone/],
     ['domain', 'a_b', /^is "a_b"; allowed is a host name of .*, or null$/],
     ['domain', "a'$(x)", /a host name/],
@@ -263,10 +265,8 @@ t.test('what no tenant can have is refused, field by field', async (t) => {
   t.equal((await ask(t, 'GET', '/v1/tenants/none')).status, 404)
 })
 
-t.test('what the API takes, the tables take; and the other way about as far as can be told', async (t) => {
-  // Checks that only the database makes are told by the field as well.
+t.test('what only the tables refuse is told by its field as well', async (t) => {
   await create(t, 'net')
-  const { changeTenant } = await import('../src/store/tenants.js')
   for (const [field, value] of [
     ['ring_seconds', 0],
     ['caller_id_name', 'a'.repeat(65)],
@@ -323,7 +323,7 @@ t.test('the country stays while there is a number plan, the currency while there
   })
   const currency = await change(t, 'settled', { currency: 'THB' })
   t.equal(currency.status, 409)
-  t.match(currency.json(), { errors: [{ field: 'currency', detail: /its? ledger|the ledger/ }] })
+  t.match(currency.json(), { errors: [{ field: 'currency', detail: /the ledger/ }] })
   await t.rejects(
     database.pool.query(`UPDATE tenants SET currency = 'THB' WHERE id = 'settled'`),
     /its ledger is in it/,

@@ -1,6 +1,6 @@
 import pg from 'pg'
 
-import { brokenConstraint, ChangeRefused, type RefusalCode } from './refusal.js'
+import { ChangeRefused, type RefusalCode } from './refusal.js'
 
 /** What goes into a row: values by the names of its columns, which stand in code. Undefined ones are left out. */
 export type Values = Readonly<Record<string, unknown>>
@@ -40,7 +40,10 @@ function entriesOf(values: Values): [string, unknown][] {
   return given
 }
 
-/** What a table refuses, in words, by the name of the constraint; without a detail, in the database's own. */
+/**
+ * What a table refuses, in words, by the name of the constraint or by the SQLSTATE of what a check itself stumbles over;
+ * without a detail, in the database's own.
+ */
 export type Refusals = Readonly<
   Record<string, { readonly code: RefusalCode; readonly field?: string; readonly detail?: string }>
 >
@@ -56,16 +59,13 @@ export async function writing<T>(table: string, refusals: Refusals, written: Pro
   try {
     return await written
   } catch (error) {
-    const broken = brokenConstraint(error)
-    const known = broken && refusals[broken.name]
+    if (!(error instanceof pg.DatabaseError)) throw error
+    const known = refusals[error.constraint ?? error.code ?? '']
     if (known) {
-      const { code, field, detail } = known
-      throw new ChangeRefused(code, detail ?? broken.message, {
-        cause: error,
-        ...(field !== undefined && { field }),
-      })
+      const { code, field, detail = error.message } = known
+      throw new ChangeRefused(code, detail, { cause: error, ...(field !== undefined && { field }) })
     }
-    const field = error instanceof pg.DatabaseError ? checkedColumn(table, error) : undefined
+    const field = checkedColumn(table, error)
     if (field === undefined) throw error
     throw new ChangeRefused('invalid', 'is not a value that can be kept', { cause: error, field })
   }

@@ -1,6 +1,7 @@
 import { Type, type FastifyPluginCallbackTypebox, type Static } from '@fastify/type-provider-typebox'
 import { listAuditLines, type AuditLine } from '../../store/audit-lines.js'
 import { access } from '../access.js'
+import { withoutCarrierCost } from '../carrier-cost.js'
 import type { AdminDependencies } from '../dependencies.js'
 import { fromStore } from '../errors.js'
 import {
@@ -87,7 +88,8 @@ export const audit: FastifyPluginCallbackTypebox<AdminDependencies> = (app, { po
         response: { 200: page(lineSchema), ...problems() },
       },
     },
-    async ({ query }) => {
+    async (request) => {
+      const { query } = request
       const { limit: most, key, ...filters } = query
       const found = await fromStore(
         listAuditLines(pool, {
@@ -97,7 +99,13 @@ export const audit: FastifyPluginCallbackTypebox<AdminDependencies> = (app, { po
           limit: most ?? defaultLimit,
         }),
       )
-      return { items: found.items.map(shown), next: found.next }
+      const seen = (state: object | null) => state && withoutCarrierCost(request, state)
+      const items = found.items.map((line) => ({
+        ...shown(line),
+        before: seen(line.before),
+        after: seen(line.after),
+      }))
+      return { items, next: found.next }
     },
   )
   done()

@@ -16,6 +16,7 @@ import {
 import { access, boundTenant } from '../access.js'
 import { asShown } from '../as-shown.js'
 import { audited } from '../audited.js'
+import { withoutCarrierCost } from '../carrier-cost.js'
 import type { AdminDependencies, GatewayStatus } from '../dependencies.js'
 import { fromStore, Problem } from '../errors.js'
 import {
@@ -119,8 +120,6 @@ export const gateways: FastifyPluginCallbackTypebox<AdminDependencies> = (app, d
   })
   /** With how they do. */
   const shown = async (request: FastifyRequest, found: readonly GatewayRecord[]): Promise<Shown[]> => {
-    // What the carriers take is between them and whoever runs the server.
-    const hidden = boundTenant(request) === undefined ? {} : { carrier_cost_per_minute: null }
     const states = await dependencies.gatewayStatus(
       found.map(({ name, effective_max_calls: maxCalls }) => ({
         name,
@@ -129,7 +128,7 @@ export const gateways: FastifyPluginCallbackTypebox<AdminDependencies> = (app, d
     )
     return found.flatMap((gateway, index) => {
       const state = states[index]
-      return state === undefined ? [] : [{ ...gateway, ...hidden, ...stateFields(state) }]
+      return state === undefined ? [] : [{ ...withoutCarrierCost(request, gateway), ...stateFields(state) }]
     })
   }
   const shownOne = async (request: FastifyRequest, gateway: GatewayRecord): Promise<Shown> => {

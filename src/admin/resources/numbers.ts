@@ -187,9 +187,12 @@ export const numbers: FastifyPluginCallbackTypebox<AdminDependencies> = (app, de
         const { before, after } = await changeNumber(client, number, request.body, version)
         if (after.version === before.version) return after
         const target = `number ${number}`
-        note({ tenant: after.tenant, target, before, after })
-        // Whoever looks for what was changed of the tenant that had it finds that, too.
-        if (before.tenant !== after.tenant) note({ tenant: before.tenant, target, before })
+        // Each of two tenants finds what it lost or got, and not who had it before or has it now.
+        if (before.tenant === after.tenant) note({ tenant: after.tenant, target, before, after })
+        else {
+          note({ tenant: before.tenant, target, before })
+          note({ tenant: after.tenant, target, after })
+        }
         return after
       })
       return withVersion(reply, changed)
