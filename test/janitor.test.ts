@@ -252,7 +252,10 @@ const nobodyElse = { callerExtension: undefined, calledExtension: undefined, isE
 
 function liveCall(uuid: string): LiveCall {
   const nothing = (): undefined => undefined
-  return { uuid, hear: nothing, supersede: nothing, checkpoint: nothing }
+  const unasked = (): never => {
+    throw new Error('nobody asks for it')
+  }
+  return { uuid, hear: nothing, supersede: nothing, checkpoint: nothing, describe: unasked, act: unasked }
 }
 
 t.test('a call that is over when its server starts again is closed as it was last known', async (t) => {

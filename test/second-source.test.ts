@@ -358,6 +358,8 @@ story(
       hear: ({ uuid, source }) => heard.push(`${source} ${uuid}`),
       checkpoint: () => undefined,
       supersede: () => undefined,
+      describe: () => t.fail('nobody asks for it') as never,
+      act: () => t.fail('nobody asks for it') as never,
     }
     here.live.add(live)
     await here.source.receive(told.called())

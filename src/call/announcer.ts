@@ -27,6 +27,7 @@ export class Announcer {
   #hasLeft = false
   /** Of the caller's leg, µs. */
   #answeredAt: number | undefined
+  #route: string | undefined
   /** The phones that ring together, or did last. */
   #rung: readonly Extension[] = []
   #agent: Agent | undefined
@@ -69,8 +70,19 @@ export class Announcer {
     this.tell('ringing', announced.count === 0 ? facts.createdAt : facts.arrivedAt)
   }
 
+  /** The route that the call has come to last. */
+  get route(): string | undefined {
+    return this.#route
+  }
+
+  /** When the caller's leg was answered, µs. */
+  get answeredAt(): number | undefined {
+    return this.#answeredAt
+  }
+
   /** The call has come to a route. */
   enters(route: string): void {
+    this.#route = route
     if (route === 'menu') this.#passes('ivr')
   }
 

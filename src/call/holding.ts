@@ -28,6 +28,8 @@ export class Holding {
   readonly #options: HoldingOptions
   #isSuperseded = false
   #isTransferred = false
+  /** What runs on its channel is broken off, as it is sent to another part of its dialplan from here. */
+  #isSentOn = false
 
   constructor(options: HoldingOptions) {
     this.#options = options
@@ -91,8 +93,35 @@ export class Holding {
   }
 
   observe(event: Event): void {
-    const to = movedTo(event, this.#options.story.facts)
+    const to = this.#isSentOn && endsWhatRuns(event) ? 'dialplan' : movedTo(event, this.#options.story.facts)
     if (to !== undefined) this.transferred(to)
+  }
+
+  /**
+   * Has its dialplan lead the call elsewhere, whatever its route does now. It stays one call: what talked is charged to
+   * it, and it comes back with a destination of its own, to this server or another one.
+   *
+   * @param destination a number as it is dialled; @throws CommandRefused: it stays where it is
+   */
+  async sendOn(destination: string): Promise<void> {
+    const { story, channel, announcer, dependencies } = this.#options
+    const { legs, facts } = story
+    this.#isSentOn = story.isTransferred = true
+    story.transfers++
+    // Told first, so that whoever has the call next counts its changes on from there.
+    announcer.transferred()
+    try {
+      // What is dialled now may be answered yet.
+      await channel.remember(story.state(dependencies.node, legs.talking?.attempt ?? legs.attempt))
+      await channel.sendLeg(facts.uuid, destination)
+    } catch (error) {
+      if (error instanceof CallerGone) throw error
+      this.#isSentOn = story.isTransferred = false
+      story.transfers--
+      announcer.stays()
+      await channel.remember(story.state(dependencies.node, legs.talking?.attempt ?? legs.attempt))
+      throw error
+    }
   }
 
   /** Its dialplan, or whoever talks to it then, may lead it to a socket again: it is left alone, and its end awaited. */
@@ -136,6 +165,10 @@ export class Holding {
     if (tenant !== undefined && !this.#isSuperseded) dependencies.limits.forget(tenant.id, story.facts.uuid)
     await channel.exit().catch(ignoreGone)
   }
+}
+
+function endsWhatRuns({ name }: Event): boolean {
+  return name === 'CHANNEL_UNBRIDGE' || name === 'CHANNEL_EXECUTE_COMPLETE'
 }
 
 /** What was asked of a call that is over by then need not be done any more; other refusals are in the log. */

@@ -1,3 +1,5 @@
+import type { CallAction, LiveCallView, Outcome } from '../common/live-call.js'
+import { BegunCalls } from './remote/begun-calls.js'
 import type { LegDocument } from './legs/leg-document.js'
 import type { Story } from './story.js'
 
@@ -15,11 +17,21 @@ export interface LiveCall {
    * @param heir of the session that has it now
    */
   supersede(heir: Story): void
+  /** As it is now: made when somebody asks. */
+  describe(): Omit<LiveCallView, 'node'>
+  /** What an admin wants done with it. */
+  act(action: CallAction): Promise<Outcome>
 }
 
 /** The calls that have their sessions on this node. */
 export class LiveCalls {
   readonly #calls = new Map<string, LiveCall>()
+  /** How many came lately. */
+  readonly begun = new BegunCalls()
+
+  get all(): Iterable<LiveCall> {
+    return this.#calls.values()
+  }
 
   get(uuid: string): LiveCall | undefined {
     return this.#calls.get(uuid)
@@ -35,7 +47,9 @@ export class LiveCalls {
     return call !== undefined && call.isLeft !== true
   }
 
-  add(call: LiveCall): void {
+  /** @param isNew no server had it before: it counts as one that begins; @param tenant whose it is */
+  add(call: LiveCall, isNew = false, tenant?: string): void {
+    if (isNew) this.begun.add(tenant)
     this.#calls.set(call.uuid, call)
   }
 

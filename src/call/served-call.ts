@@ -54,7 +54,7 @@ export class ServedCall extends IdentifiedCall implements Call {
   readonly log: Logger
   readonly #options: ServedCallOptions
   readonly #flows: Flows | undefined
-  readonly #recorder: Recorder
+  readonly recorder: Recorder
   #dialler: Dialler | undefined
   /** As routes get it. */
   #guarded: Call | undefined
@@ -65,7 +65,7 @@ export class ServedCall extends IdentifiedCall implements Call {
     super(facts, options.identity)
     this.#options = options
     this.log = options.log
-    this.#recorder = new Recorder(options)
+    this.recorder = new Recorder(options)
     const { tenant } = options.story.identity
     // Of one moment: a call keeps the menus that it began with.
     this.#flows = tenant && options.catalog.flows(tenant.id)
@@ -179,8 +179,8 @@ export class ServedCall extends IdentifiedCall implements Call {
   record(isRecorded: boolean): void {
     const { story } = this.#options
     story.isRecorded = isRecorded
-    if (!isRecorded) this.#recorder.stop()
-    else if (story.legs.talking !== undefined || story.legs.attempt !== undefined) this.#recorder.start()
+    if (!isRecorded) this.recorder.stop()
+    else if (story.legs.talking !== undefined || story.legs.attempt !== undefined) this.recorder.start()
   }
 
   async go(step: Step): Promise<void> {
@@ -275,7 +275,7 @@ export class ServedCall extends IdentifiedCall implements Call {
   #prepareTalk(): void {
     const { channel, log } = this.#options
     const { holdMusic } = this.tenant
-    this.#recorder.start()
+    this.recorder.start()
     if (holdMusic === undefined || this.#hasHoldMusic) return
     this.#hasHoldMusic = true
     channel.setNow('hold_music', holdMusic).catch((error: unknown) => {

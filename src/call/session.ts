@@ -1,14 +1,17 @@
 import type { Logger } from 'pino'
 import { limitMessages } from '../billing/limits.js'
 import { Channel } from '../channel/channel.js'
+import type { CallAction, LiveCallView, Outcome } from '../common/live-call.js'
 import type { Connection } from '../esl/connection.js'
 import type { Event } from '../esl/event.js'
 import type { IncomingCall } from '../esl/listener.js'
 import { JournalError } from '../journal/errors.js'
 import { NoRoute, type Leading } from '../routes/registry.js'
+import { act, type ActedCall } from './act.js'
 import { Announcer } from './announcer.js'
 import { beginning } from './beginning.js'
 import { bounded, type Bound } from './bound.js'
+import { describe } from './describe.js'
 import type { Dialler } from './legs/dialler.js'
 import { Ended, saysOver } from './ended.js'
 import type { ChannelFacts } from './facts.js'
@@ -99,7 +102,7 @@ export class Session implements LiveCall, EndedCall {
   async #serve(): Promise<void> {
     const { live, finalEventMs } = this.#dependencies
     live.get(this.uuid)?.supersede(this.story)
-    live.add(this)
+    live.add(this, !this.#holding.isResumed, this.story.identity.tenant?.id)
     try {
       // The dialplan ends a call whose server says nothing; this one speaks. A leg's own timer has the guard's name.
       if (this.#facts.transferredFrom === undefined) this.channel.cancelGuard().catch(ignoreGone)
@@ -198,6 +201,22 @@ export class Session implements LiveCall, EndedCall {
 
   supersede(heir: Story): void {
     this.#holding.supersede(heir)
+  }
+
+  describe(): Omit<LiveCallView, 'node'> {
+    return describe(this.#parts)
+  }
+
+  act(action: CallAction): Promise<Outcome> {
+    return act(this.#parts, action)
+  }
+
+  get #parts(): ActedCall {
+    const { story, channel, announcer, isOpen } = this
+    return {
+      ...{ story, channel, announcer, isOpen },
+      ...{ holding: this.#holding, call: this.#call, dependencies: this.#dependencies },
+    }
   }
 
   get isLeft(): boolean {

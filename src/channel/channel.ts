@@ -1,8 +1,10 @@
+import { randomUUID } from 'node:crypto'
 import * as command from '../esl/command.js'
+import { UnsafeArgument } from '../esl/errors.js'
 import type { DialString } from '../numbering/dial-string.js'
 import { bridge, type BridgeResult } from './bridge.js'
 import { collect, type Collected, type CollectOptions } from './collect.js'
-import { giveBack, transfer } from './hand-over.js'
+import { giveBack, transfer, transferCommand } from './hand-over.js'
 import { Lifetime } from './lifetime.js'
 import type { Prompt } from './prompt.js'
 import { queue, type QueueOptions, type QueueResult } from './queue.js'
@@ -27,8 +29,12 @@ export interface TimedAnswer {
  * caller hangs up, every verb that runs, and each later one, rejects with CallerGone.
  */
 export class Channel extends Lifetime {
-  /** What is sent for the channel's thread may be thrown away there. */
-  #isInQueue = false
+  #waitsFor: 'queue' | 'bridge' | undefined
+
+  /** What runs until somebody has talked to the caller, or does not; undefined: neither. */
+  get waitsFor(): 'queue' | 'bridge' | undefined {
+    return this.#waitsFor
+  }
 
   /**
    * Does nothing when it is answered.
@@ -62,11 +68,11 @@ export class Channel extends Lifetime {
    * @param state is on the channel before the caller waits
    */
   async queue(name: string, options: QueueOptions = {}, state?: string): Promise<QueueResult> {
-    this.#isInQueue = true
+    this.#waitsFor = 'queue'
     try {
       return await queue(this.line, name, options, state)
     } finally {
-      this.#isInQueue = false
+      this.#waitsFor = undefined
     }
   }
 
@@ -96,12 +102,17 @@ export class Channel extends Lifetime {
    * @param variables of the caller's channel, set on the way (one packet for all of it)
    * @param state is on the channel before anything is dialled
    */
-  bridge(
+  async bridge(
     to: DialString,
     variables: Readonly<Record<string, string>> = {},
     state?: string,
   ): Promise<BridgeResult> {
-    return bridge(this.line, to, variables, state)
+    this.#waitsFor = 'bridge'
+    try {
+      return await bridge(this.line, to, variables, state)
+    } finally {
+      this.#waitsFor = undefined
+    }
   }
 
   /**
@@ -136,8 +147,13 @@ export class Channel extends Lifetime {
   /** Breaks off whatever runs. */
   async hangup(cause: string): Promise<void> {
     // mod_callcenter throws away what was sent to the channel between two rounds of its music.
-    const isKilled = this.#isInQueue
+    const isKilled = this.#waitsFor === 'queue'
     await this.line.send(isKilled ? command.api('uuid_kill', [this.uuid, cause]) : command.hangup(cause))
+  }
+
+  /** The same, for whoever has the call by now, its dialplan too; whatever runs is broken off (recording while-bridged). */
+  async kill(cause: string): Promise<void> {
+    await this.connection.send(command.api('uuid_kill', [this.uuid, cause]))
   }
 
   /** Ends the call and listens to nothing that the switch may say after it. */
@@ -167,6 +183,14 @@ export class Channel extends Lifetime {
     this.leave('the call was transferred')
   }
 
+  /**
+   * Sends a leg of the call to a dialplan of the switch, out of whatever runs: what becomes of that its events tell.
+   * @param context without it the one that the leg has
+   */
+  async sendLeg(uuid: string, destination: string, context?: string): Promise<void> {
+    await this.line.send(transferCommand(uuid, destination, context))
+  }
+
   /** Takes off what the dialplan scheduled for this channel before `socket` (recording guard-cancelled). */
   async cancelGuard(): Promise<void> {
     await this.line.send(command.api('sched_del', [this.uuid]))
@@ -189,10 +213,24 @@ export class Channel extends Lifetime {
     if (!this.connection.isClosed) await this.connection.send(command.api('sched_del', [name]))
   }
 
-  /** Plays to the caller beside what runs: a talk goes on (recording while-bridged). */
-  async playBeside(what: Prompt): Promise<void> {
+  /**
+   * Plays beside what runs: a talk goes on (recording while-bridged).
+   * @param to the caller, whom he talks to, or both
+   */
+  async playBeside(what: Prompt, to: 'aleg' | 'bleg' | 'both' = 'aleg'): Promise<void> {
     const sound = await soundOf(this.line, [what])
-    await this.line.send(command.api('uuid_broadcast', [this.uuid, sound, 'aleg']))
+    await this.line.send(command.api('uuid_broadcast', [this.uuid, sound, to]))
+  }
+
+  /** Has the party of a leg hear digits, whatever runs (recording while-bridged). */
+  async sendDigits(uuid: string, digits: string): Promise<void> {
+    await this.line.send(command.api('uuid_send_dtmf', [uuid, digits]))
+  }
+
+  /** Rings a phone that nobody's call has dialled, and lets it listen in on this one once it answers. */
+  async letListen(phone: DialString): Promise<void> {
+    const application = `&eavesdrop(${listenable(this.uuid)})`
+    await this.line.send(command.bgapi('originate', [phone, application], randomUUID()))
   }
 
   #timed({ state, timers, seconds }: TimedAnswer): readonly command.Command[] {
@@ -202,4 +240,10 @@ export class Channel extends Lifetime {
       command.api('sched_api', [`+${seconds}`, timers[0], 'uuid_kill', this.uuid, 'ALLOTTED_TIMEOUT']),
     ]
   }
+}
+
+/** The switch may make a channel's uuid out of what the caller chose, its SIP Call-ID. */
+function listenable(uuid: string): string {
+  if (!/^[A-Za-z0-9._@-]{1,256}$/.test(uuid)) throw new UnsafeArgument('no uuid to listen to')
+  return uuid
 }

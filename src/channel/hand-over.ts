@@ -1,4 +1,5 @@
 import * as command from '../esl/command.js'
+import type { Command } from '../esl/command.js'
 import { UnsafeArgument } from '../esl/errors.js'
 import type { Line } from './line.js'
 import { stateVariable } from './variables.js'
@@ -32,9 +33,17 @@ export function checkTarget(destination: string, context?: string): void {
     throw new UnsafeArgument(`no context: ${JSON.stringify(context.slice(0, 80))}`)
 }
 
-/** See `Channel.transfer`. Never `inline`, which would run any application (recording blind-transfer). */
+/** See `Channel.transfer`. */
 export async function transfer(line: Line, destination: string, context?: string): Promise<void> {
+  await line.send(transferCommand(line.uuid, destination, context))
+}
+
+/**
+ * Never `inline`, which would run any application (recording blind-transfer).
+ * @throws UnsafeArgument for what no transfer takes
+ */
+export function transferCommand(uuid: string, destination: string, context?: string): Command {
   checkTarget(destination, context)
   const words = context === undefined ? [] : [context]
-  await line.send(command.api('uuid_transfer', [line.uuid, destination, 'XML', ...words]))
+  return command.api('uuid_transfer', [uuid, destination, 'XML', ...words])
 }

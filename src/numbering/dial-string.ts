@@ -38,6 +38,7 @@ const gatewayName = /^[0-9A-Za-z._-]{1,64}$/
 const dialledNumber = /^\+?[0-9*#]{0,16}[0-9]{2,36}$/
 const extensionNumber = /^[A-Za-z0-9][A-Za-z0-9_.*#+-]{0,62}$/
 const domainName = /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/
+const plainUuid = /^[0-9a-f-]{36}$/
 const base64url = /^[A-Za-z0-9_-]{1,4096}$/
 const presentable = /^\+?[0-9A-Za-z_.*#-]{1,64}$/
 /** It stands in quotes, so that it may have blanks. */
@@ -78,6 +79,41 @@ export function extensionDialString(
   )
 }
 
+export interface ListenerOptions {
+  /** Of the channel that is made. */
+  readonly uuid: string
+  /** Presented to the phone; left to FreeSWITCH when it is not presentable. */
+  readonly callerNumber: string
+  readonly ringSeconds: number
+  /** By whom the listener is heard besides: the leg that is listened to, and whom that one talks to. */
+  readonly isHeardBy: { readonly leg: boolean; readonly partner: boolean }
+}
+
+/**
+ * A phone that is to listen in, for `originate … &eavesdrop(UUID)`: a single word, so without quotes. The leg is no
+ * call's, and has nothing of one on it; its digits change nothing, or who may only listen could speak (mod_dptools,
+ * eavesdrop). @throws UnsafeArgument
+ */
+export function listenerDialString(
+  extension: string,
+  domain: string | undefined,
+  { uuid, callerNumber, ringSeconds, isHeardBy }: ListenerOptions,
+): DialString {
+  const at = domain === undefined ? '' : `@${checked(domainName, domain, 'domain')}`
+  const variables = [
+    `origination_uuid=${checked(plainUuid, uuid, 'uuid')}`,
+    `originate_timeout=${seconds(ringSeconds)}`,
+    ...callerId({ callerNumber }),
+    'eavesdrop_enable_dtmf=false',
+    'eavesdrop_bridge_aleg=true',
+    'eavesdrop_bridge_bleg=true',
+    `eavesdrop_whisper_aleg=${isHeardBy.leg}`,
+    `eavesdrop_whisper_bleg=${isHeardBy.partner}`,
+  ]
+  const phone = `user/${checked(extensionNumber, extension, 'extension')}${at}`
+  return `{${variables.join(',')}}${phone}` as DialString
+}
+
 /** Whether a gateway can dial it. */
 export function isDiallable(number: string): boolean {
   return dialledNumber.test(number)
@@ -114,7 +150,12 @@ function dialString(endpoints: readonly string[], options: DialOptions): DialStr
  * FreeSWITCH's `origination_privacy` becomes `Privacy: id` or `privacy=full`, by the header that `sip_cid_type`
  * names. Neither touches From, which is why who is not to be seen is not named in there either.
  */
-function callerId({ callerNumber, callerName, isAnonymous, callerIdHeader: header }: DialOptions): string[] {
+function callerId({
+  callerNumber,
+  callerName,
+  isAnonymous,
+  callerIdHeader: header,
+}: PresentedCaller): string[] {
   const variables: string[] = []
   if (presentable.test(callerNumber)) variables.push(`origination_caller_id_number=${callerNumber}`)
   if (callerName !== undefined && callerName.length <= longestName && presentableName.test(callerName))

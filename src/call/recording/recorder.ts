@@ -21,6 +21,8 @@ export interface RecorderOptions {
 export class Recorder {
   readonly #options: RecorderOptions
   #hasFailed = false
+  /** The switch has been asked to, and has not answered. */
+  #asked: Promise<void> | undefined
 
   constructor(options: RecorderOptions) {
     this.#options = options
@@ -48,7 +50,7 @@ export class Recorder {
       ...(earlier && { earlier: [...(earlier.earlier ?? []), earlier.path] }),
     }
     story.recording = recording
-    channel.record(path, { isStereo: recordings.isStereo, isTalkOnly: true }).then(
+    this.#asked = channel.record(path, { isStereo: recordings.isStereo, isTalkOnly: true }).then(
       (isAccepted) => {
         if (isAccepted) return
         if (story.recording === recording) story.recording = earlier
@@ -58,6 +60,14 @@ export class Recorder {
         if (!(error instanceof CallerGone)) log.error({ err: error, path }, 'the call is not recorded')
       },
     )
+  }
+
+  /** Once the switch has answered: whether it is recorded, or will be as soon as somebody talks. */
+  async isRecording(): Promise<boolean> {
+    await this.#asked
+    const { recordings, story } = this.#options
+    if (this.#hasFailed || recordings === undefined) return false
+    return story.isRecorded === true || story.recording?.isOver === false
   }
 
   /** From now on it is not recorded. */
