@@ -8,6 +8,7 @@ import { GatewayAccess } from './call/gateways/gateway-access.js'
 import { GatewayPlaces } from './call/gateways/gateway-places.js'
 import { GatewayHealth } from './call/gateways/gateway-health.js'
 import { LiveCalls } from './call/live.js'
+import { CallsOfNodes } from './call/remote/calls-everywhere.js'
 import type { SessionDependencies } from './call/session-dependencies.js'
 import { Session } from './call/session.js'
 import type { Config } from './config.js'
@@ -172,6 +173,12 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       link.onEvent((event) => {
         health.observe(event)
       })
+    // Where Redis is away, its first connection says so.
+    const subscriber = connectRedis(redisUrl, log.child({}, { level: 'silent' }))
+    const calls = new CallsOfNodes({ node, live, redis, subscriber, log })
+    undo.push(() => {
+      calls.close()
+    })
     const admin = await buildAdmin({
       pool: adminPool,
       redis,
@@ -183,6 +190,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       rateLimits: { requestsPerMinute: config.httpRateLimit, wrongKeysPerMinute: config.httpWrongKeys },
       trustedProxies: config.httpTrustedProxies,
       corsOrigins: config.httpCorsOrigins,
+      calls,
       switches: () => watch.links,
       rabbit: () => publishing.state,
       gatewayStatus: (rows) => gateways.status(rows),

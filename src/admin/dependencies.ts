@@ -2,6 +2,7 @@ import type { FastifyPluginCallback } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type pg from 'pg'
+import type { CallsEverywhere } from '../common/live-call.js'
 import type { Country } from '../numbering/normal-form.js'
 import type { Screening } from '../screening/screen.js'
 import type { Catalog } from '../store/catalog.js'
@@ -22,6 +23,8 @@ export interface AdminDependencies {
   trustedProxies?: string[] | undefined
   /** Pages of these origins may use the API. Undefined: of none. */
   corsOrigins?: readonly string[] | undefined
+  /** Those that are in progress, on all nodes. */
+  calls: CallsEverywhere
   /** The links to the FreeSWITCHes, as they are now. */
   switches: () => readonly SwitchStatus[]
   /** Undefined: there is none. */

@@ -17,6 +17,7 @@ const table = {
   key_reused: { status: 409, title: 'The idempotency key was used for another booking' },
   taken: { status: 409, title: 'There is one already' },
   in_use: { status: 409, title: 'Something depends on it' },
+  not_now: { status: 409, title: 'The call is not in the state for it' },
   version_conflict: { status: 412, title: 'It was changed meanwhile' },
   too_large: { status: 413, title: 'The request is too large' },
   too_long: { status: 414, title: 'The URL is too long' },
@@ -26,6 +27,7 @@ const table = {
   header_too_large: { status: 431, title: 'The header of the request is too large' },
   internal: { status: 500, title: 'The server failed' },
   not_ready: { status: 503, title: 'The server is not ready' },
+  call_unreachable: { status: 503, title: 'The server that has the call does not answer' },
   redis_away: { status: 503, title: 'Redis is away' },
   database_away: { status: 503, title: 'PostgreSQL is away' },
 } as const

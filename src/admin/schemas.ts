@@ -40,13 +40,13 @@ const reasons = {
   401: 'No API key, or not a valid one',
   403: 'The API key does not allow this',
   404: 'There is no such thing',
-  409: 'There is one already, something depends on it, or the idempotency key was used for another booking',
+  409: 'There is one already, something depends on it, the idempotency key was used for another booking, or the call is not in the state for it',
   412: 'It was changed since the version that If-Match names',
   413: 'The body is too large',
   415: 'The body is not JSON',
   428: 'If-Match is missing',
   429: 'There were too many requests, or too many wrong keys: Retry-After says how many seconds to wait',
-  503: 'Redis or PostgreSQL is away',
+  503: 'Redis, PostgreSQL or the server that has the call is away',
 } as const
 
 /** The error answers of an operation under /v1, with those that every one has; who may use it adds others. */

@@ -7,6 +7,8 @@ import { answerClientError, answerError, answerNotFound } from './errors.js'
 import { guessesOf, limitRates } from './limits.js'
 import { audit } from './resources/audit.js'
 import { bookings } from './resources/bookings.js'
+import { callActions } from './resources/call-actions.js'
+import { calls } from './resources/calls.js'
 import { cdrs } from './resources/cdrs.js'
 import { extensions } from './resources/extensions.js'
 import { gateways } from './resources/gateways.js'
@@ -14,6 +16,7 @@ import { health } from './resources/health.js'
 import { keys } from './resources/keys.js'
 import { blacklist, vip } from './resources/lists.js'
 import { numbers } from './resources/numbers.js'
+import { stats } from './resources/stats.js'
 import { switches } from './resources/switches.js'
 import { tenants } from './resources/tenants.js'
 import { transactions } from './resources/transactions.js'
@@ -32,11 +35,14 @@ const resources = [
   audit,
   blacklist,
   bookings,
+  callActions,
+  calls,
   cdrs,
   extensions,
   gateways,
   keys,
   numbers,
+  stats,
   switches,
   tenants,
   transactions,

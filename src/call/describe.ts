@@ -24,11 +24,11 @@ export function describe(call: Described): Omit<LiveCallView, 'node'> {
     switchName: facts.switchName ?? null,
     tenant: identity.tenant?.id ?? null,
     direction: identity.direction,
-    caller: identity.caller,
-    called: identity.called,
-    callerRaw: facts.callerNumber,
-    calledRaw: facts.calledNumber,
-    callerName: facts.callerName,
+    caller: cut(identity.caller),
+    called: cut(identity.called),
+    callerRaw: cut(facts.callerNumber),
+    calledRaw: cut(facts.calledNumber),
+    callerName: cut(facts.callerName),
     route: story.route ?? null,
     state,
     startedAt: facts.createdAt,
@@ -40,6 +40,11 @@ export function describe(call: Described): Omit<LiveCallView, 'node'> {
     isVip: story.isVip,
     recordingPath: recording?.isOver === false ? recording.path : null,
   }
+}
+
+/** A caller may say anything of himself. */
+function cut(text: string): string {
+  return text.slice(0, 256)
 }
 
 function stateOf({ story, channel, announcer, holding }: Described): LiveState {

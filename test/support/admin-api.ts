@@ -14,6 +14,8 @@ import { ensureFirstKey } from '../../src/store/api-keys.js'
 import { Catalog } from '../../src/store/catalog.js'
 import { openPool } from '../../src/store/database.js'
 import type { LowBalance } from '../../src/store/low-balance.js'
+import { LiveCalls } from '../../src/call/live.js'
+import { CallsOfNodes } from '../../src/call/remote/calls-everywhere.js'
 import { noPlaces } from './gateways.js'
 import { logLines, type LogLine } from './log-lines.js'
 import { ApiContract, type OpenApi } from './openapi.js'
@@ -67,6 +69,8 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
   const told: LowBalance[] = []
   const limits = new CallLimits({ redis, log, of: 'gateways' })
   const access = new GatewayAccess({ health: new GatewayHealth({ log }), limits, places: noPlaces })
+  const subscriber = connectRedis(redisLine.url(redisUrl), log.child({}, { level: 'silent' }))
+  const calls = new CallsOfNodes({ node: 'here', live: new LiveCalls(), redis, subscriber, log })
   const dependencies: AdminDependencies = {
     pool,
     redis,
@@ -75,6 +79,7 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
     country: 'VN',
     log,
     rateLimits: { requestsPerMinute: 1_000_000, wrongKeysPerMinute: 1_000_000 },
+    calls,
     switches: () => [],
     rabbit: () => undefined,
     gatewayStatus: (gateways) => access.status(gateways),
@@ -84,6 +89,7 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
   const app = await buildAdmin(dependencies)
   t.teardown(async () => {
     await app.close()
+    calls.close()
     limits.close()
     await catalog.close()
     redis.disconnect()
