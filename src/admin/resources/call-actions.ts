@@ -90,7 +90,7 @@ export const callActions: FastifyPluginCallbackTypebox<AdminDependencies> = (app
           },
           { ...closed, examples: [{ cause: 'NORMAL_CLEARING' }] },
         ),
-        response: { 204: done, ...problems(...statuses) },
+        response: { 204: done, ...problems(404, 413, 415) },
       },
     },
     async (request, reply) => {

@@ -1,6 +1,9 @@
+import { randomUUID } from 'node:crypto'
+import { CalledLeg } from './called-leg.js'
 import { causeNamed } from './causes.js'
 import { showChannels } from './channel-list.js'
 import type { CallClock } from './clock.js'
+import { parseDialString } from './dial-string.js'
 import { finishRecording, startRecording } from './media.js'
 import type { Leg } from './legs.js'
 import { sayString } from './say.js'
@@ -65,7 +68,7 @@ const commands: ReadonlyMap<string, ApiCommand> = new Map<string, ApiCommand>([
   ],
   ['uuid_record', ofLeg(record, 'Cannot locate session!')],
   ['uuid_recv_dtmf', ofLeg(receiveDigits)],
-  ['uuid_send_dtmf', ofLeg((leg, [digits = '']) => `+OK ${leg.uuid} sent DTMF ${digits}.\n`)],
+  ['uuid_send_dtmf', ofLeg(sendDigits)],
   ['uuid_setvar', ofLeg(setVariable)],
   ['uuid_transfer', ofLeg(transfer)],
 ])
@@ -109,9 +112,16 @@ function scheduleHangup({ sw }: ApiContext, [time = '', uuid = '', cause]: reado
 }
 
 /** Played into the call without ending what runs: nested into it, as an application of its own. */
-function broadcast(leg: Leg, [path = '', side = 'aleg']: readonly string[]): string {
+function broadcast(leg: Leg, [path = '', side = 'aleg']: readonly string[], { sw }: ApiContext): string {
   if (side !== 'bleg') leg.session?.queue({ kind: 'execute', ...applicationOf(path) })
+  const partner = leg.session?.bridgedLeg
+  if (side !== 'aleg' && partner !== undefined) sw.noteHeard(partner.uuid, path)
   return '+OK Message sent\n'
+}
+
+function sendDigits(leg: Leg, [digits = '']: readonly string[], { sw }: ApiContext): string {
+  sw.noteHeard(leg.uuid, digits)
+  return `+OK ${leg.uuid} sent DTMF ${digits}.\n`
 }
 
 /** `app::argument`, or something to play. */
@@ -128,10 +138,29 @@ function dump({ channel, clock }: Leg, [format]: readonly string[], { sw }: ApiC
   return format === 'json' ? data.json() : `${data.plainHeaders()}\n`
 }
 
-/** No phone is registered here, and nothing else is dialled for nobody's call. */
-function originate(_: ApiContext, [target = '']: readonly string[]): string {
-  const endpoint = target.replace(/^(\{.*\}|\[.*\])/, '')
-  return endpoint.startsWith('user/') ? '-ERR SUBSCRIBER_ABSENT\n' : '-ERR DESTINATION_OUT_OF_ORDER\n'
+/**
+ * Only phones that are registered answer, and only what listens in is run for nobody's call: `{…}user/1001@domain
+ * &eavesdrop(UUID)`. No recording shows that; it follows mod_commands' originate_function and mod_dptools.
+ */
+function originate({ sw }: ApiContext, [target = '', run = '']: readonly string[]): string {
+  const { groups } = parseDialString(target)
+  const leg = groups[0]?.[0]
+  if (leg === undefined) return '-ERR DESTINATION_OUT_OF_ORDER\n'
+  if (!leg.dialString.startsWith('user/')) return '-ERR DESTINATION_OUT_OF_ORDER\n'
+  const [, application, argument] = /^&(\w+)\((.*)\)$/.exec(run) ?? []
+  if (!sw.registered.has(leg.number) || application === undefined) return '-ERR SUBSCRIBER_ABSENT\n'
+  const uuid = leg.variables.get('origination_uuid') ?? randomUUID()
+  const call = sw.call({
+    dialplan: [{ application, argument: argument ?? '' }],
+    uuid,
+    direction: 'outbound',
+    caller: leg.variables.get('origination_caller_id_number') ?? '0000000000',
+    called: leg.number,
+    variables: { ...Object.fromEntries(leg.variables), direction: 'outbound' },
+    speed: 1,
+  })
+  sw.originated.push(call)
+  return `+OK ${uuid}\n`
 }
 
 function show({ sw }: ApiContext, [what, ...format]: readonly string[]): string {
@@ -161,9 +190,12 @@ function setVariable(leg: Leg, [name = '', ...value]: readonly string[]): string
   return '+OK\n'
 }
 
-/** `UUID DESTINATION [DIALPLAN [CONTEXT]]` */
-function transfer({ session }: Leg, [destination = '', , context]: readonly string[]): string {
-  if (session === undefined || destination === '') return '-ERR No such channel!\n'
-  session.transfer({ destination, context: context ?? session.channel.profile.fields.context }, 'bl_xfer')
+/** `UUID DESTINATION [DIALPLAN [CONTEXT]]`; of a called leg as switch_ivr_session_transfer does it, of which no recording is */
+function transfer(leg: Leg, [destination = '', , context]: readonly string[]): string {
+  const { session, channel } = leg
+  if (destination === '') return '-ERR No such channel!\n'
+  const target = { destination, context: context ?? channel.profile.fields.context }
+  if (session !== undefined) session.transfer(target, 'bl_xfer')
+  else if (leg instanceof CalledLeg) leg.transfer(target)
   return '+OK\n'
 }

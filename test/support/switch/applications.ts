@@ -16,6 +16,7 @@ export const applications: ReadonlyMap<string, Application> = new Map<string, Ap
   ['answer', answer],
   ['bridge', bridge],
   ['callcenter', joinQueue],
+  ['eavesdrop', eavesdrop],
   ['endless_playback', waitForEver],
   ['export', exportVariable],
   ['hangup', hangUp],
@@ -48,6 +49,17 @@ function answer(session: Session): void {
   answerChannel(session, false)
   session.channel.variables.set('endpoint_disposition', 'ANSWER')
   session.channel.callState = 'ACTIVE'
+}
+
+/** Until the one that it listens to is hung up, or it is itself. No recording shows it; as mod_dptools has it. */
+async function eavesdrop(session: Session, uuid: string): Promise<void> {
+  answer(session)
+  const { sw } = session
+  sw.whenGone(uuid, () => {
+    session.signal('leg')
+  })
+  while (sw.legs.has(uuid) && session.isReady)
+    if ((await session.wait(['leg', 'message'])) === 'message') await session.processMessages()
 }
 
 async function waitForEver(session: Session): Promise<void> {

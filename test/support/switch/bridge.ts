@@ -1,4 +1,3 @@
-import { transferredChannel } from './called-channel.js'
 import type { Timer } from './clock.js'
 import { parseDialString } from './dial-string.js'
 import { Header, type HeaderValue } from './headers.js'
@@ -126,10 +125,7 @@ function referByCaller(session: Session, leg: CalledLeg, to: string): void {
     endpoint_disposition: 'BLIND_TRANSFER',
   })
   const target = { destination: to, context: session.channel.profile.fields.context }
-  leg.becomes(session.call.goOnAs(transferredChannel(session, leg, target), target))
-  session.clock.after(frameMs, 'follow', () => {
-    leg.leave()
-  })
+  leg.transfer(target)
 }
 
 function noteEnd(session: Session, leg: CalledLeg): void {

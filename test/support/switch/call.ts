@@ -25,6 +25,9 @@ export interface CallOptions {
   readonly dialplan?: readonly Action[]
   /** What the dialplan does with the call once it is transferred. The same again unless told. */
   readonly transferDialplan?: (target: TransferTarget) => readonly Action[]
+  readonly uuid?: string
+  /** `outbound`: the switch has made it itself. Default `inbound`. */
+  readonly direction?: 'inbound' | 'outbound'
   readonly caller: string
   readonly callerName?: string
   readonly called: string

@@ -8,6 +8,7 @@ import {
   markBridged,
   markEnded,
   markResponded,
+  transferredChannel,
   type Originator,
 } from './called-channel.js'
 import { refusalOf, type SipRefusal } from './causes.js'
@@ -20,6 +21,7 @@ import type { FarEnd } from './far-end.js'
 import { setFinalVariables } from './final-variables.js'
 import { Header } from './headers.js'
 import { Profile } from './profile.js'
+import type { TransferTarget } from './messages.js'
 import type { Session } from './session.js'
 import type { Leg, LegOutcome } from './legs.js'
 import { frameMs } from './thread.js'
@@ -196,6 +198,16 @@ export class CalledLeg implements Leg {
   /** Transferred, it has a dialplan of its own from now on. */
   becomes(successor: Session): void {
     this.#successor = successor
+  }
+
+  /** It is sent to a dialplan, and runs that as a channel of its own from now on. */
+  transfer(target: TransferTarget): void {
+    const session = this.#session
+    if (!this.isWith(session) || this.cause !== undefined) return
+    this.becomes(session.call.goOnAs(transferredChannel(session, this, target), target))
+    this.clock.after(frameMs, 'follow', () => {
+      this.leave()
+    })
   }
 
   /** It goes on as a channel with a dialplan of its own. */

@@ -8,16 +8,16 @@ import { Variables } from './variables.js'
 
 /** The leg of a call that comes in. @param now µs */
 export function callerChannel(sw: SimulatedSwitch, options: CallOptions, now: number): Channel {
-  const { caller, callerName = caller, called, profile = 'internal' } = options
-  const uuid = randomUUID()
+  const { caller, callerName = caller, called, profile = 'internal', direction = 'inbound' } = options
+  const { uuid = randomUUID() } = options
   const sessionId = sw.nextSessionId()
   const slots = { uuid, caller, callerName, called, sofiaProfile: profile, sessionId, sipId: sessionId }
   const variables = new Variables(templates().callerLeg({ ...slots, created: now.toString() }))
   variables.setAll(options.variables ?? {})
   return new Channel(
     {
-      direction: 'inbound',
-      logicalDirection: 'inbound',
+      direction,
+      logicalDirection: direction,
       username: caller,
       callerIdName: callerName,
       callerIdNumber: caller,

@@ -29,6 +29,8 @@ export interface SwitchOptions {
   readonly jsonCdr?: JsonCdrOptions
   /** mod_callcenter's queues. Default: each that is asked for. */
   readonly queues?: readonly string[]
+  /** Phones that answer what is originated to them. Default: none. */
+  readonly registered?: readonly string[]
 }
 
 const goodbyeLikelihood = 0.9
@@ -68,6 +70,12 @@ export class SimulatedSwitch {
   readonly jsonCdr: JsonCdr | undefined
   /** Who waits for an agent, on all calls. */
   readonly queues: Queues
+  readonly registered: ReadonlySet<string>
+  /** Calls that were made by `originate`. */
+  readonly originated: Call[] = []
+  /** What was played, or dialled, to a leg beside what runs, in order, by its uuid. */
+  readonly heard = new Map<string, string[]>()
+  readonly #whenGone = new Map<string, (() => void)[]>()
   readonly #now: () => number
   readonly #random: (() => number) | undefined
   readonly #calls = new Set<Call>()
@@ -78,7 +86,8 @@ export class SimulatedSwitch {
   #lastSessionId = 0
 
   constructor(options: SwitchOptions = {}) {
-    const { now = Date.now, noticeOrder = 1, jsonCdr, queues } = options
+    const { now = Date.now, noticeOrder = 1, jsonCdr, queues, registered = [] } = options
+    this.registered = new Set(registered)
     this.#now = now
     this.queues = new Queues(queues)
     this.#random = noticeOrder === 'recorded' ? undefined : seededRandom(noticeOrder)
@@ -183,7 +192,20 @@ export class SimulatedSwitch {
 
   /** Hung up: no command reaches it any more. */
   hideLeg(leg: Leg): void {
-    if (this.legs.get(leg.uuid) === leg) this.legs.delete(leg.uuid)
+    if (this.legs.get(leg.uuid) !== leg) return
+    this.legs.delete(leg.uuid)
+    const waiting = this.#whenGone.get(leg.uuid) ?? []
+    this.#whenGone.delete(leg.uuid)
+    for (const run of waiting) run()
+  }
+
+  /** @param run is called once when the leg is hung up */
+  whenGone(uuid: string, run: () => void): void {
+    this.#whenGone.set(uuid, [...(this.#whenGone.get(uuid) ?? []), run])
+  }
+
+  noteHeard(uuid: string, what: string): void {
+    this.heard.set(uuid, [...(this.heard.get(uuid) ?? []), what])
   }
 
   /** Its final event has been told. */
