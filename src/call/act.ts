@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { prompt } from '../channel/prompt.js'
-import type { CallAction, Outcome, Party } from '../common/live-call.js'
+import type { CallAction, Outcome, Party, Refused } from '../common/live-call.js'
 import { CallerGone, CommandRefused, ReplyTimeout, UnsafeArgument } from '../esl/errors.js'
 import { isDomain, listenerDialString } from '../numbering/dial-string.js'
 import type { Tenant } from '../store/catalog.js'
 import type { Described } from './describe.js'
 import { mostTransfers } from './hand-on.js'
+import { isNoChannel } from './legs/leg-control.js'
 import type { ServedCall } from './served-call.js'
 import type { SessionDependencies } from './session-dependencies.js'
 import { whereTo } from './where-to.js'
@@ -42,17 +43,14 @@ export async function act(on: ActedCall, action: CallAction): Promise<Outcome> {
     if (error instanceof CallerGone) return refused('gone', 'the call is over')
     if (error instanceof NotNow) return refused('not_now', error.message)
     if (error instanceof Invalid) return { ...refused('invalid', error.message), field: error.field }
-    if (error instanceof CommandRefused && /no such channel/i.test(error.reply))
-      return on.channel.isUp
-        ? refused('not_now', 'whom the call talked to has just gone')
-        : refused('gone', 'the call is over')
+    if (isNoChannel(error)) return refused('not_now', 'whom the call talked to has just gone')
     if (error instanceof CommandRefused || error instanceof ReplyTimeout)
-      return refused('not_now', `the switch did not do it: ${error.message}`)
+      return refused('failed', error.message)
     throw error
   }
 }
 
-function refused(why: 'gone' | 'not_now' | 'invalid', detail: string): Outcome & { readonly done: false } {
+function refused(why: Refused, detail: string): Outcome & { readonly done: false } {
   return { done: false, why, detail }
 }
 
@@ -78,7 +76,13 @@ async function done(on: ActedCall, action: CallAction): Promise<Did> {
 
 async function hangUp({ story, channel, holding }: ActedCall, cause: string): Promise<Did> {
   if (!holding.onlyWaits) story.ending ??= { cause, by: 'server' }
-  await channel.kill(cause)
+  try {
+    await channel.kill(cause)
+  } catch (error) {
+    // Its end is on its way here.
+    if (isNoChannel(error)) throw new CallerGone(undefined, { cause: error })
+    throw error
+  }
   return {}
 }
 

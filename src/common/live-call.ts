@@ -101,9 +101,10 @@ export type CallAction =
  * Why something is not done:
  * - `gone`: the call is over;
  * - `not_now`: it is not in the state for it;
+ * - `failed`: its switch does not do it, or does not answer;
  * - `invalid`: what was asked for cannot be, in whatever state: `field` says which part of it.
  */
-export type Refused = 'gone' | 'not_now' | 'invalid'
+export type Refused = 'gone' | 'not_now' | 'failed' | 'invalid'
 
 export type Outcome =
   | {

@@ -64,6 +64,8 @@ export const callActions: FastifyPluginCallbackTypebox<AdminDependencies> = (app
       })
       if (outcome.done) return outcome
       if (outcome.why === 'gone') return refuseUnknownCall(uuid)
+      if (outcome.why === 'failed')
+        throw new Problem('call_unreachable', `The switch did not do it: ${outcome.detail}.`)
       if (outcome.why === 'not_now') throw new Problem('not_now', `Not now: ${outcome.detail}.`)
       return refuseInvalid([{ field: outcome.field ?? 'body', detail: outcome.detail }])
     })

@@ -154,7 +154,7 @@ export const answersTo = {
       }),
       Type.Object({
         done: Type.Literal(false),
-        why: Type.Enum(['gone', 'not_now', 'invalid']),
+        why: Type.Enum(['gone', 'not_now', 'failed', 'invalid']),
         detail: text(1_000),
         field: Type.Optional(text(64)),
       }),
