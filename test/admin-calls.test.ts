@@ -146,7 +146,26 @@ t.test('a server shows the calls of all, filtered and in pages, the latest first
   t.equal((await get(t, '/v1/calls?cursor=nonsense')).status, 400)
   t.equal((await get(t, '/v1/calls?state=asleep')).status, 400)
   t.equal((await get(t, `/v1/calls/${first.uuid}?state=talking`)).status, 400)
+  const stats = (await get(t, `/v1/stats?tenant=${here.tenant}`)).body
+  t.match(stats, {
+    nodes: { asked: 2, answered: 2 },
+    now: {
+      calls: 3,
+      by_tenant: { [here.tenant]: 3 },
+      by_route: { dial: 3 },
+      by_state: { talking: 1, ringing: 2 },
+    },
+  })
   for (const call of [first, second, third]) call.hangup()
+  await until(async () => {
+    const { begun, now } = (
+      await get<{ begun: { seconds: number[] }; now: { calls: number } }>(
+        t,
+        `/v1/stats?tenant=${here.tenant}`,
+      )
+    ).body
+    return begun.seconds.reduce((sum, calls) => sum + calls, 0) === 3 && now.calls === 0
+  })
 })
 
 t.test('a key that is bound to a tenant sees, and touches, its own calls alone', async (t) => {
