@@ -4,6 +4,7 @@ import {
   extensionDialString,
   gatewayDialString,
   isDomain,
+  listenerDialString,
   type DialOptions,
 } from '../src/numbering/dial-string.js'
 import { UnsafeArgument } from '../src/esl/errors.js'
@@ -33,6 +34,40 @@ t.test("an extension is rung in its domain, or in the switch's own", async (t) =
   t.match(extensionDialString(['1001'], 'pbx.example.com', options), /\]user\/1001@pbx\.example\.com$/)
   t.match(extensionDialString(['1001'], undefined, options), /\]user\/1001$/)
 })
+
+t.test(
+  'a phone that listens in is one word, has nothing of a call, and no digit of it changes anything',
+  async (t) => {
+    const uuid = '9c1a3a0e-6c51-4b7a-9d5e-0d6b1f2f7f10'
+    const listener = {
+      uuid,
+      callerNumber: '0912406496',
+      ringSeconds: 30,
+      isHeardBy: { leg: true, partner: false },
+    }
+    const built = listenerDialString('1001', 'pbx.example.com', listener)
+    t.notMatch(built, /[\s'"$`\\]/)
+    t.equal(legs(built)[0]?.dialString, 'user/1001@pbx.example.com')
+    t.strictSame(variables(built), {
+      origination_uuid: uuid,
+      originate_timeout: '30',
+      origination_caller_id_number: '0912406496',
+      eavesdrop_enable_dtmf: 'false',
+      eavesdrop_bridge_aleg: 'true',
+      eavesdrop_bridge_bleg: 'true',
+      eavesdrop_whisper_aleg: 'true',
+      eavesdrop_whisper_bleg: 'false',
+    })
+    t.notOk(
+      'origination_caller_id_number' in
+        variables(listenerDialString('1001', undefined, { ...listener, callerNumber: '09 12,x=y' })),
+    )
+    for (const extension of ['10 01', '1001,1002', '1001|1002', '1001)', '{x=y}1001', ''])
+      t.throws(() => listenerDialString(extension, undefined, listener), UnsafeArgument, extension)
+    t.throws(() => listenerDialString('1001', 'a]b', listener), UnsafeArgument)
+    t.throws(() => listenerDialString('1001', undefined, { ...listener, uuid: 'x,y=z' }), UnsafeArgument)
+  },
+)
 
 t.test('extensions of a group ring at once, each leg with its own state and timer', async (t) => {
   const built = extensionDialString(['1001', '1002', 'anna.b'], 'pbx.example.com', {

@@ -67,11 +67,12 @@ export async function callTotals(
     'READ ONLY',
   )
   const all = rows.find(({ kind }) => kind === kinds.all)
+  const average = all?.average_ms ?? null
   return {
     from: (all?.from ?? new Date()).toISOString(),
     calls: Number(all?.calls ?? 0),
     answered: Number(all?.answered ?? 0),
-    averageMs: all?.average_ms == null ? null : Number(all.average_ms),
+    averageMs: average === null ? null : Number(average),
     byTenant: most(rows, kinds.tenant),
     byRoute: most(rows, kinds.route),
     byCause: most(rows, kinds.cause),

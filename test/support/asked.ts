@@ -18,13 +18,13 @@ export class Asked {
   }
 
   /** @param body is sent as JSON; @param key another one than the server's own */
-  async ask<T = Record<string, unknown>>(
+  async ask(
     t: Pick<Test, 'strictSame'>,
     { server, adminKey }: Pick<TestLinger, 'server' | 'adminKey'>,
     method: string,
     path: string,
     { body, key = adminKey }: { readonly body?: unknown; readonly key?: string } = {},
-  ): Promise<{ readonly status: number; readonly body: T }> {
+  ): Promise<{ readonly status: number; readonly body: Record<string, unknown> }> {
     const answer = await fetch(`http://${server.httpAddress}${path}`, {
       method,
       headers: {
@@ -37,7 +37,7 @@ export class Asked {
     const seen = { statusCode: answer.status, headers: Object.fromEntries(answer.headers), body: text }
     const faults = this.contract.faults(method, path, seen as unknown as LightMyRequestResponse)
     t.strictSame(faults, [], `${method} ${path}: ${answer.status}`)
-    return { status: answer.status, body: (text === '' ? {} : JSON.parse(text)) as T }
+    return { status: answer.status, body: (text === '' ? {} : JSON.parse(text)) as Record<string, unknown> }
   }
 }
 

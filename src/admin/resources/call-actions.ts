@@ -77,7 +77,7 @@ export const callActions: FastifyPluginCallbackTypebox<AdminDependencies> = (app
       config,
       // It needs none.
       preValidation: (request, _reply, next) => {
-        request.body ??= {}
+        if ((request.body as unknown) === undefined) request.body = {}
         next()
       },
       schema: {

@@ -206,7 +206,7 @@ async function statusesOf(redis: Redis, tenants: readonly string[]): Promise<Sta
     return tenants.map((tenant, i) => ({
       tenant,
       ...Object.fromEntries(statuses.map((status, j) => [status, sizes[i * statuses.length + j] ?? 0])),
-    })) as Stats['statuses']
+    }))
   } catch (error) {
     if (error instanceof RedisAway) return null
     throw error

@@ -1,5 +1,5 @@
 import { Type, type Static, type TSchema } from 'typebox'
-import { Compile, type Validator } from 'typebox/compile'
+import { Compile } from 'typebox/compile'
 import { callStates } from '../../common/live-call.js'
 
 /**
@@ -183,6 +183,6 @@ function listed(value: unknown): { items: Static<typeof view>[]; total: number }
 }
 
 function checker<T extends TSchema>(schema: T): (value: unknown) => Static<T> | undefined {
-  const validator: Validator<Record<never, never>, T> = Compile(schema)
-  return (value) => (validator.Check(value) ? (value as Static<T>) : undefined)
+  const validator = Compile(schema)
+  return (value) => (validator.Check(value) ? (value) : undefined)
 }
