@@ -1,5 +1,7 @@
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
+import { saveFlows } from '../src/routes/flow-file.js'
+import { Routes } from '../src/routes/registry.js'
 import { Asked, newKey } from './support/asked.js'
 import { booksAddUp, costOf, noOtherCdrs, talkedMs } from './support/books.js'
 import { testLinger } from './support/linger.js'
@@ -282,6 +284,39 @@ t.test('a caller who hears it ring is sent elsewhere; nothing is charged for the
   t.match(await far.cdr(call.uuid), { cost: '0.00', charges: [], b_leg_uuid: legs[1]!.uuid })
   await booksAddUp(t, far, here.tenant)
 })
+
+for (const [where, path, state, options] of [
+  ['a menu', 'menu/main', 'menu', { digits: [] }],
+  ['a queue', 'queue/support', 'queued', { queue: {} }],
+] as const)
+  t.test(`a caller in ${where} is sent on to a mobile, at the cost of the tenant`, async (t) => {
+    const here = await tenantHere()
+    await saveFlows(far.pool, new Routes(), here.tenant, {
+      menus: { main: { name: 'Main', prompt: ['ivr/a.wav'], tries: 10, choices: { '1': { repeat: true } } } },
+    })
+    await far.server.reload()
+    const call = dial(
+      { sw, linger: far, tenant: here.tenant },
+      {
+        ...here.outside,
+        variables: { accountcode: here.tenant },
+        ...options,
+        to: [{ ...far.esl, path }],
+        farEnd: { answersAfterMs: 0, hangsUpAfterMs: 500 },
+      },
+    )
+    await until(async () => (await get(t, `/v1/calls/${call.uuid}`)).body.state === state)
+    t.equal((await post(t, call.uuid, 'transfer', { to: mobile })).status, 204)
+    const { legs } = await call.ended
+    t.match(await far.cdr(call.uuid), {
+      direction: 'inbound',
+      gateway: 'carrier1',
+      cost: costOf(500),
+      charges: [{ leg_uuid: legs.at(-1)!.uuid, billed_ms: 500 }],
+    })
+    await noOtherCdrs(t, far, 1, here.tenant)
+    await booksAddUp(t, far, here.tenant)
+  })
 
 t.test('a called party is sent on: a call of its own from then on; its first caller is let go', async (t) => {
   const here = await tenantHere()

@@ -44,7 +44,9 @@ export async function act(on: ActedCall, action: CallAction): Promise<Outcome> {
     if (error instanceof NotNow) return refused('not_now', error.message)
     if (error instanceof Invalid) return { ...refused('invalid', error.message), field: error.field }
     if (isNoChannel(error)) return refused('not_now', 'whom the call talked to has just gone')
-    if (error instanceof CommandRefused || error instanceof ReplyTimeout)
+    // What the switch calls a channel, or a context, need not be what it may be told.
+    const isItsOwn = error instanceof UnsafeArgument
+    if (error instanceof CommandRefused || error instanceof ReplyTimeout || isItsOwn)
       return refused('failed', error.message)
     throw error
   }

@@ -34,6 +34,7 @@ export interface Heard<T> {
 }
 
 const redisAway = 'Redis is away: no other server could be asked'
+const tooMany = 'No other server could be asked: too many questions wait for answers'
 
 /**
  * Asks the other nodes something, by Redis: the question goes to a channel that all nodes hear, each answer to a channel
@@ -89,7 +90,8 @@ export class Asking {
       if (answer !== undefined) answers.set(node, answer)
     })
     const answered = answers.size + 1
-    if (heardBy === undefined) return { answers, nodes: { asked: answered, answered, trouble: redisAway } }
+    if (typeof heardBy === 'string')
+      return { answers, nodes: { asked: answered, answered, trouble: heardBy } }
     const asked = Math.max(heardBy, answered)
     const missing = asked - answered
     const trouble = `${missing} of ${asked} servers did not answer within ${this.#waitMs} ms`
@@ -108,7 +110,7 @@ export class Asking {
       if (from === node) answer = read(value)
     })
     if (answer !== undefined) return answer
-    if (heardBy === undefined) throw new CallUnreachable(redisAway)
+    if (typeof heardBy === 'string') throw new CallUnreachable(heardBy)
     const why =
       heardBy === 0 ? 'is not there any more' : 'did not answer: what was asked for may be done, or not'
     throw new CallUnreachable(`The server ${node}, which has the call, ${why}`)
@@ -116,16 +118,12 @@ export class Asking {
 
   /**
    * @param take is given each answer, once a node
-   * @returns by how many it was heard, once they have answered or the time is over; undefined: nobody could be asked
+   * @returns by how many it was heard, once they have answered or the time is over; or why nobody could be asked
    */
-  async #ask(
-    channel: string,
-    ask: Ask,
-    withinMs: number,
-    take: Pending['take'],
-  ): Promise<number | undefined> {
+  async #ask(channel: string, ask: Ask, withinMs: number, take: Pending['take']): Promise<number | string> {
     const { node, redis } = this.#options
-    if (!this.#isHearing || this.#pending.size >= mostQuestions) return undefined
+    if (!this.#isHearing) return redisAway
+    if (this.#pending.size >= mostQuestions) return tooMany
     const id = randomUUID()
     const from = new Set<string>()
     let heardBy: number | undefined
@@ -154,7 +152,7 @@ export class Asking {
         },
       )
       await Promise.race([all, published.then(() => all)])
-      return heardBy
+      return heardBy ?? redisAway
     } finally {
       clearTimeout(timer)
       this.#pending.delete(id)

@@ -184,5 +184,5 @@ function listed(value: unknown): { items: Static<typeof view>[]; total: number }
 
 function checker<T extends TSchema>(schema: T): (value: unknown) => Static<T> | undefined {
   const validator = Compile(schema)
-  return (value) => (validator.Check(value) ? (value) : undefined)
+  return (value) => (validator.Check(value) ? value : undefined)
 }
