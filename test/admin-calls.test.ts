@@ -342,6 +342,22 @@ t.test('a called party is sent on: a call of its own from then on; its first cal
   await booksAddUp(t, far, here.tenant)
 })
 
+t.test('an agent of a queue is not sent on, as nobody could say whose call that was', async (t) => {
+  const here = await tenantHere()
+  const call = await talking(here, {
+    ...here.outside,
+    variables: { accountcode: here.tenant },
+    to: [{ ...far.esl, path: 'queue/support' }],
+    queue: { agentAfterMs: 20, agent: {} },
+  })
+  const { status, body } = await post(t, call.uuid, 'transfer', { to: mobile, leg: 'called' })
+  t.match({ status, ...body }, { status: 409, detail: /agent/ })
+  t.equal((await post(t, call.uuid, 'play', { sound: 'ivr/a.wav', leg: 'called' })).status, 204)
+  t.equal((await post(t, call.uuid, 'hangup')).status, 204)
+  await call.ended
+  t.match(await far.cdr(call.uuid), { hung_up_by: 'server', charges: [] })
+})
+
 t.test('nobody is sent to where nobody is', async (t) => {
   const here = await tenantHere(
     (tenant) =>

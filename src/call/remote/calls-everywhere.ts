@@ -19,6 +19,9 @@ export interface CallsOfNodesOptions extends Omit<AskingOptions, 'answer'> {
   readonly actMs?: number
 }
 
+/** A call of this node. */
+type OwnView = Omit<LiveCallView, 'node'>
+
 /** The calls of this node, and of those that can be asked. */
 export class CallsOfNodes implements CallsEverywhere {
   readonly #node: string
@@ -112,13 +115,14 @@ export class CallsOfNodes implements CallsEverywhere {
   }
 
   #page(filter: CallFilter, limit: number, after: Place | undefined): CallPage {
-    const all: LiveCallView[] = []
+    const all: OwnView[] = []
     for (const call of this.#live.all) {
-      const view = { ...call.describe(), node: this.#node }
+      const view = call.describe()
       if (isLetThrough(view, filter)) all.push(view)
     }
     const rest = after === undefined ? all : all.filter((view) => latestFirst(view, after) > 0)
-    return { items: rest.sort(latestFirst).slice(0, limit), total: all.length }
+    const first = rest.sort(latestFirst).slice(0, limit)
+    return { items: first.map((view) => ({ ...view, node: this.#node })), total: all.length }
   }
 
   #counts(tenant: string | undefined): CallCounts {
@@ -167,7 +171,7 @@ function onceEach(views: readonly LiveCallView[]): LiveCallView[] {
   return [...found.values()]
 }
 
-function isLetThrough(view: LiveCallView, filter: CallFilter): boolean {
+function isLetThrough(view: OwnView, filter: CallFilter): boolean {
   const { tenant, direction, route, state, gateway, caller, called } = filter
   return (
     (tenant === undefined || view.tenant === tenant) &&
