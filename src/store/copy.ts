@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type pg from 'pg'
 
 /** What node-postgres has for COPY and its types do not say. */
-interface CopyConnection {
+export interface CopyConnection {
   readonly stream: Duplex
   query(sql: string): void
   sendCopyFromChunk(chunk: Buffer): void
@@ -18,9 +18,9 @@ const newline = 0x0a
 const chunkSize = 65_536
 
 /** Hands what the server says to node-postgres' client, in the form that its own queries have. */
-abstract class Copy {
+export abstract class Copy {
   readonly #sql: string
-  readonly query_timeout = copyTimeoutMs
+  readonly query_timeout: number = copyTimeoutMs
   /** Wrapped by the client, which stops its clock there. */
   callback: (error?: Error | null) => void = () => undefined
   /** What went wrong on this side. */
