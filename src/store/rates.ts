@@ -1,6 +1,7 @@
 import pg from 'pg'
 
 import { formatMoney, type Money } from '../billing/money.js'
+import { rateFields } from '../billing/rate-fields.js'
 import { plainTerms, type Rate, type Rounding, type RoundingMode } from '../billing/rating.js'
 import { DeckBuilder, type RateChanges, type RateDeck } from '../billing/tariff.js'
 import { copiedValues, copyIn, copyLine, copyOut } from './copy.js'
@@ -12,23 +13,8 @@ import { inTransaction } from './database.js'
  */
 type RateRow = readonly (string | null | undefined)[]
 
-const columns = [
-  'prefix',
-  'prefix_entered',
-  'description',
-  'price_per_minute',
-  'connection_fee',
-  'minimum_seconds',
-  'increment_seconds',
-  'grace_seconds',
-  'minimum_cost',
-  'maximum_cost',
-  'valid_from',
-  'valid_to',
-  'rounding_mode',
-  'rounding_decimals',
-]
-const asText = columns
+/** In its columns' order; moments in µs since 1970. */
+export const rateAsText = rateFields
   .map((column) =>
     column.startsWith('valid_')
       ? `(extract(epoch FROM nullif(nullif(${column}, '-infinity'), 'infinity')) * 1000000)::bigint::text`
@@ -42,7 +28,7 @@ export async function readDeck(client: pg.ClientBase, deckId: string): Promise<R
   await copyOut(
     client,
     // The column's order is that of bytes, as the builder wants it.
-    `SELECT ${asText} FROM rates WHERE deck_id = ${pg.escapeLiteral(deckId)} ORDER BY prefix, valid_from`,
+    `SELECT ${rateAsText} FROM rates WHERE deck_id = ${pg.escapeLiteral(deckId)} ORDER BY prefix, valid_from`,
     (line) => {
       builder.add(rateOf(copiedValues(line)))
     },
@@ -60,7 +46,7 @@ export async function readPrefixes(
   for (const prefix of prefixes) changes.set(prefix, [])
   const { rows } = await client.query<(string | null)[]>({
     rowMode: 'array',
-    text: `SELECT ${asText} FROM rates WHERE deck_id = $1 AND prefix = ANY($2)`,
+    text: `SELECT ${rateAsText} FROM rates WHERE deck_id = $1 AND prefix = ANY($2)`,
     values: [deckId, [...changes.keys()]],
   })
   for (const row of rows) {
@@ -128,7 +114,7 @@ function deleteDeck(deckId: string): pg.QueryConfig & { query_timeout: number } 
 }
 
 /** What `rateLine` fills, in its order. */
-export const rateColumns = `deck_id, ${columns.join(', ')}`
+export const rateColumns = `deck_id, ${rateFields.join(', ')}`
 
 /** A rate as COPY takes it. @throws RangeError for a moment that PostgreSQL cannot hold */
 export function rateLine(deckId: string, rate: Rate): string {
