@@ -5,6 +5,7 @@ import pg from 'pg'
 import { RedisAway } from '../screening/redis.js'
 import { CursorError, isServerTrouble } from '../store/errors.js'
 import { ChangeRefused, type RefusalCode } from '../store/refusal.js'
+import { isUploading } from './uploading.js'
 import { echo, fieldErrors, type FieldError, type Violation } from './field-errors.js'
 
 /** Every error that the API answers with. */
@@ -21,10 +22,11 @@ const table = {
   version_conflict: { status: 412, title: 'It was changed meanwhile' },
   too_large: { status: 413, title: 'The request is too large' },
   too_long: { status: 414, title: 'The URL is too long' },
-  unsupported_media_type: { status: 415, title: 'The body is not JSON' },
+  unsupported_media_type: { status: 415, title: 'The body is of another kind than is needed' },
   version_missing: { status: 428, title: 'The version must be said' },
   rate_limited: { status: 429, title: 'There were too many requests' },
   header_too_large: { status: 431, title: 'The header of the request is too large' },
+  busy: { status: 503, title: 'The server is busy' },
   internal: { status: 500, title: 'The server failed' },
   not_ready: { status: 503, title: 'The server is not ready' },
   call_unreachable: { status: 503, title: 'The server that has the call does not answer' },
@@ -96,7 +98,6 @@ const clientErrors: Readonly<Record<string, [ProblemCode, string]>> = {
   FST_ERR_CTP_EMPTY_JSON_BODY: ['invalid', 'The body is empty; a JSON object is needed.'],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid', 'The body is not as long as Content-Length says.'],
   FST_ERR_CTP_BODY_TOO_LARGE: ['too_large', 'The body is larger than this resource takes.'],
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: ['unsupported_media_type', 'Content-Type must be application/json.'],
   FST_ERR_BAD_URL: ['invalid', 'The URL has a broken percent-escape.'],
   FST_ERR_MAX_PARAM_LENGTH: ['too_long', 'A part of the path is too long.'],
 }
@@ -120,6 +121,7 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
 
 /** Answers what is no HTTP, or comes too slowly to be a request. */
 export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && isUploading(socket)) return
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
     return
@@ -145,6 +147,8 @@ export async function fromStore<T>(answer: Promise<T>): Promise<T> {
   try {
     return await answer
   } catch (error) {
+    // Thrown in the middle of a transaction.
+    if (error instanceof Problem) throw error
     if (error instanceof CursorError) refuseCursor()
     const isSocketsFault =
       error instanceof Error && (error.name === 'Error' || error.name === 'AggregateError')
@@ -185,6 +189,10 @@ function problemOf(error: unknown, request: FastifyRequest): Problem {
     const schema = request.routeOptions.schema?.[validationContext as 'body' | 'querystring' | 'params']
     const value = validationContext === 'querystring' ? request.query : request[validationContext as 'body']
     return invalid(fieldErrors({ violations: validation as unknown as Violation[], schema, value }))
+  }
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
+    const [type = 'application/json'] = request.routeOptions.schema?.consumes ?? []
+    return new Problem('unsupported_media_type', `Content-Type must be ${type}.`)
   }
   const known = code === undefined ? undefined : clientErrors[code]
   if (known) return new Problem(...known)

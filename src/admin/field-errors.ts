@@ -3,6 +3,8 @@ export interface FieldError {
   /** `ttl_seconds`, `numbers[3]`, or `body` for the whole of it. */
   field: string
   detail: string
+  /** Of a file: the first one is 1. */
+  line?: number
 }
 
 /** An error as the validator gives it (the form of Ajv's). */

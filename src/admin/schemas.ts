@@ -12,7 +12,14 @@ export const problem = Type.Object(
     detail: Type.String({ description: 'What went wrong this time' }),
     errors: Type.Optional(
       Type.Array(
-        Type.Object({ field: Type.String(), detail: Type.String() }, { additionalProperties: false }),
+        Type.Object(
+          {
+            field: Type.String(),
+            detail: Type.String(),
+            line: Type.Optional(Type.Integer({ description: 'Of a file: its first line is 1' })),
+          },
+          { additionalProperties: false },
+        ),
         {
           description: 'The fields at fault, each with what is allowed',
         },
@@ -40,10 +47,11 @@ const reasons = {
   401: 'No API key, or not a valid one',
   403: 'The API key does not allow this',
   404: 'There is no such thing',
+  408: 'Nothing came of the body for too long',
   409: 'There is one already, something depends on it, the idempotency key was used for another booking, or the call is not in the state for it',
   412: 'It was changed since the version that If-Match names',
   413: 'The body is too large',
-  415: 'The body is not JSON',
+  415: 'The body is of another kind than is needed',
   428: 'If-Match is missing',
   429: 'There were too many requests, or too many wrong keys: Retry-After says how many seconds to wait',
   503: 'Redis, PostgreSQL or the server that has the call is away',

@@ -10,6 +10,8 @@ import { bookings } from './resources/bookings.js'
 import { callActions } from './resources/call-actions.js'
 import { calls } from './resources/calls.js'
 import { cdrs } from './resources/cdrs.js'
+import { costs } from './resources/costs.js'
+import { decks } from './resources/decks.js'
 import { extensions } from './resources/extensions.js'
 import { gateways } from './resources/gateways.js'
 import { health } from './resources/health.js'
@@ -17,6 +19,8 @@ import { keys } from './resources/keys.js'
 import { blacklist, vip } from './resources/lists.js'
 import { numbers } from './resources/numbers.js'
 import { stats } from './resources/stats.js'
+import { rateFiles } from './resources/rate-files.js'
+import { rates } from './resources/rates.js'
 import { switches } from './resources/switches.js'
 import { tenants } from './resources/tenants.js'
 import { transactions } from './resources/transactions.js'
@@ -38,11 +42,15 @@ const resources = [
   callActions,
   calls,
   cdrs,
+  costs,
+  decks,
   extensions,
   gateways,
   keys,
   numbers,
   stats,
+  rateFiles,
+  rates,
   switches,
   tenants,
   transactions,

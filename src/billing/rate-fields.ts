@@ -66,7 +66,7 @@ export const prefixAllowed =
 const priceAllowed =
   'an amount of 0 or more, such as 12.5, with 18 digits before the point and 6 behind it at most'
 const secondsAllowed = `a whole number of 0 to ${mostSeconds}`
-const momentAllowed = 'a moment of RFC 3339, such as 2025-01-31T08:00:00Z'
+export const momentAllowed = 'a moment of RFC 3339, such as 2025-01-31T08:00:00Z'
 
 /**
  * Everything that is wrong with a rate: what the checks of its table would say, in words. A rate without faults is one

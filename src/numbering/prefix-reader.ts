@@ -22,6 +22,11 @@ export function prefixReader(country: Country): (prefix: string) => string {
   }
 }
 
+/** Whether numbers of this country can be read. */
+export function isCountry(text: string): text is Country {
+  return isSupportedCountry(text)
+}
+
 /** What is taken away behind a calling code, in any of its countries. */
 const codes = new Map<string, RegExp[]>()
 

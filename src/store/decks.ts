@@ -75,6 +75,19 @@ export async function deckUse(db: Db, id: string): Promise<DeckUse> {
   }
 }
 
+/** Rates are counted up to here: a million would take as long as an export of them. */
+export const mostCounted = 10_000
+
+/** @returns one more than `mostCounted` for any number above it */
+export async function countRates(db: Db, id: string): Promise<number> {
+  if (hasNul(id)) return 0
+  const { rows } = await db.query<{ count: number }>(
+    `SELECT count(*)::integer AS count FROM (SELECT FROM rates WHERE deck_id = $1 LIMIT ${mostCounted + 1}) AS first_rates`,
+    [id],
+  )
+  return rows[0]?.count ?? 0
+}
+
 export type DeckDraft = Pick<Deck, 'id' | 'name' | 'currency'>
 
 /** @throws ChangeRefused `taken` */

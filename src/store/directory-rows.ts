@@ -51,16 +51,23 @@ export const noRows: DirectoryRows = {
   blocked: [],
 }
 
-/** @param client in a transaction that sees one moment (REPEATABLE READ) */
-export async function readDirectory(client: pg.ClientBase): Promise<DirectoryRows> {
-  const read = async <K extends keyof DirectoryRows>(sql: string) =>
-    (await client.query<DirectoryRows[K][number]>(sql)).rows
+/**
+ * @param client in a transaction that sees one moment (REPEATABLE READ)
+ * @param tenantId only what is this one's. Default: everybody's
+ */
+export async function readDirectory(client: pg.ClientBase, tenantId?: string): Promise<DirectoryRows> {
+  const values = tenantId === undefined ? [] : [tenantId]
+  const read = async <K extends keyof DirectoryRows>(sql: string, idColumn = 'tenant_id') => {
+    const wanted = tenantId === undefined ? sql : `SELECT * FROM (${sql}) AS rows WHERE ${idColumn} = $1`
+    return (await client.query<DirectoryRows[K][number]>(wanted, values)).rows
+  }
   return {
     tenants: await read<'tenants'>(
       `SELECT id, name, country, currency, domain, deck_id, inbound_deck_id, allows_unrated, local_prefixes, time_zone,
         daily_spend_cap, maximum_call_cost, billing, max_calls, max_calls_per_second, max_call_seconds, ring_seconds, emergency_numbers, record_directions, hold_music,
         gateway_order, caller_id_number, caller_id_name
       FROM tenants`,
+      'id',
     ),
     extensions: await read<'extensions'>(
       `SELECT tenant_id, number, coalesce(auth_username, number) AS auth_username, display_name, toll_allow

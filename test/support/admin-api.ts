@@ -34,6 +34,7 @@ export interface Answer {
   status: number
   headers: Record<string, unknown>
   json: () => Record<string, unknown>
+  body: string
 }
 
 /** The admin API over services of its own, and lines to them that can be cut. */
@@ -107,7 +108,12 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
       ...(body !== undefined && { payload: body as object }),
     })
     t.strictSame(contract.faults(method, url, answer), [], `${method} ${url}: ${answer.statusCode}`)
-    return { status: answer.statusCode, headers: answer.headers, json: () => answer.json() }
+    return {
+      status: answer.statusCode,
+      headers: answer.headers,
+      json: () => answer.json(),
+      body: answer.body,
+    }
   }
 
   const makeKey: AdminApi['makeKey'] = async (role, tenant) => {

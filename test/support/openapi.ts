@@ -43,7 +43,8 @@ export class ApiContract {
     const schema = documented.content?.[type]?.schema
     if (!schema) return [`${found.operation.operationId} may not answer ${type}`]
     const validator = Compile(this.#resolve(schema) as object)
-    return validator.Errors(JSON.parse(body)).map(({ instancePath, message }) => `${instancePath} ${message}`)
+    const value: unknown = type.endsWith('json') ? JSON.parse(body) : body
+    return validator.Errors(value).map(({ instancePath, message }) => `${instancePath} ${message}`)
   }
 
   /** Answers of the document that were not seen. */
