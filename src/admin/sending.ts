@@ -1,3 +1,4 @@
+import { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import { fromStore } from './errors.js'
@@ -33,7 +34,8 @@ export async function sendFile(
       await chunks.return()
     }
   }
-  reply.raw.setTimeout(idleMs)
+  // A request that did not come over a network has none.
+  if (reply.raw.socket instanceof Socket) reply.raw.setTimeout(idleMs)
   const body = Readable.from(all(), { objectMode: false })
   // A generator that never ran has no end of its own.
   body.once('close', () => void chunks.return().catch(() => undefined))

@@ -6,7 +6,7 @@ import { copyIn, copyLine } from './copy.js'
 import { hasNul } from './database.js'
 import { rateId } from './deck-rates.js'
 import { noDeck } from './decks.js'
-import { rateAsText } from './rates.js'
+import { microsOf } from './rates.js'
 
 /** `replace`: what comes is the whole deck; `add`: what is there already and does not come stays. */
 export type ImportMode = 'replace' | 'add'
@@ -37,7 +37,7 @@ export interface Duplicates {
 
 /** A line of the file, as COPY takes it. @param row values of the table's columns but the deck's */
 export function importLine(line: number, row: readonly (string | null)[]): string {
-  return `${line}\t${copyLine(row)}`
+  return copyLine([String(line), ...row])
 }
 
 const columns = rateFields.join(', ')
@@ -74,11 +74,9 @@ export async function duplicateRates(client: pg.ClientBase, most: number): Promi
     client,
     `WITH twice AS (
       SELECT prefix, valid_from, min(line) AS first_line FROM imported_rates GROUP BY 1, 2 HAVING count(*) > 1
-    ), named AS (
-      SELECT line, first_line, ${rateAsText} FROM imported_rates JOIN twice USING (prefix, valid_from)
-      WHERE line > first_line
     )
-    SELECT line, first_line, prefix, valid_from, count(*) OVER ()::integer AS total FROM named ORDER BY line LIMIT $1`,
+    SELECT line, first_line, prefix, ${microsOf('valid_from')} AS valid_from, count(*) OVER ()::integer AS total
+    FROM imported_rates JOIN twice USING (prefix, valid_from) WHERE line > first_line ORDER BY line LIMIT $1`,
     [most],
   )
   return {

@@ -15,12 +15,13 @@ type RateRow = readonly (string | null | undefined)[]
 
 /** In its columns' order; moments in µs since 1970. */
 export const rateAsText = rateFields
-  .map((column) =>
-    column.startsWith('valid_')
-      ? `(extract(epoch FROM nullif(nullif(${column}, '-infinity'), 'infinity')) * 1000000)::bigint::text`
-      : `${column}::text`,
-  )
+  .map((column) => (column.startsWith('valid_') ? microsOf(column) : `${column}::text`))
   .join(', ')
+
+/** Of a moment; NULL for the ends of time. */
+export function microsOf(column: string): string {
+  return `(extract(epoch FROM nullif(nullif(${column}, '-infinity'), 'infinity')) * 1000000)::bigint::text`
+}
 
 /** @param client in a transaction that sees one moment (REPEATABLE READ) */
 export async function readDeck(client: pg.ClientBase, deckId: string): Promise<RateDeck> {
