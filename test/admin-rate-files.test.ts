@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { request as httpRequest } from 'node:http'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import fc from 'fast-check'
+import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
+import { buildAdmin } from '../src/admin/server.js'
+import type { UploadLimits } from '../src/admin/upload.js'
 import type { FieldError } from '../src/admin/field-errors.js'
 import { importRates } from '../src/store/rates.js'
 import { startAdminApi, type Asked } from './support/admin-api.js'
@@ -324,9 +327,56 @@ t.test('a client that leaves an export in the middle keeps nobody else from it',
   t.equal(all.body.split('\r\n').length, 40_002)
 })
 
+/** The same API, which waits for files as it is told. */
+async function impatient(t: Test, uploads: UploadLimits) {
+  const app = await buildAdmin({ ...api.dependencies, uploads })
+  t.teardown(() => app.close())
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  return app
+}
+
+t.test(
+  'a file of which nothing comes any more is given up, and what is too large is not taken',
+  async (t) => {
+    const before = await rows()
+    const url = '/v1/decks/files/rates/import'
+    const file = 'prefix,price_per_minute\n1,1\n'
+    const cases = [
+      [408, { idleMs: 100 }, { 'content-length': '1000' }],
+      [413, { mostBytes: 10 }, { 'content-length': String(file.length) }],
+      [413, { mostBytes: 10 }, { 'transfer-encoding': 'chunked' }],
+    ] as const
+    for (const [status, limits, headers] of cases) {
+      const app = await impatient(t, limits)
+      const { port } = app.server.address() as AddressInfo
+      const request = httpRequest({
+        ...{ port, host: '127.0.0.1', method: 'POST', path: url },
+        headers: { authorization: `Bearer ${api.adminKey}`, ...csv, ...headers },
+      })
+      request.on('error', () => undefined)
+      request.write(file)
+      const [answer] = (await once(request, 'response')) as [IncomingMessage]
+      const body = (await answer.toArray()).join('')
+      t.equal(answer.statusCode, status, body)
+      t.equal(answer.headers.connection, 'close')
+      const answered = { statusCode: status, headers: answer.headers, body }
+      t.strictSame(api.contract.faults('POST', url, answered as LightMyRequestResponse), [])
+    }
+    t.strictSame(await rows(), before)
+  },
+)
+
 t.test('PostgreSQL away: an export says so before it begins', async (t) => {
   await api.databaseLine.cut()
   await ask(t, 503, 'GET', '/v1/decks/large/rates/export')
   await upload(t, 503, 'prefix,price_per_minute\n1,1\n')
   await api.databaseLine.mend()
+})
+
+t.test('its answers were all seen', async (t) => {
+  const unseen = api.contract.unseen().filter((answer) => /^(import|export)Rates /.test(answer))
+  t.strictSame(
+    unseen.filter((answer) => !/ (401|403|429|503)$/.test(answer)),
+    [],
+  )
 })

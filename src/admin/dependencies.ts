@@ -8,6 +8,7 @@ import type { Screening } from '../screening/screen.js'
 import type { Catalog } from '../store/catalog.js'
 import type { LowBalance } from '../store/low-balance.js'
 import type { RateLimits } from './limits.js'
+import type { UploadLimits } from './upload.js'
 
 /** What the admin API works on. */
 export interface AdminDependencies {
@@ -17,6 +18,8 @@ export interface AdminDependencies {
   catalog: Catalog
   /** Whose dialling habits the numbers of the lists are entered in. */
   country: Country
+  /** Of files. Default: as in upload.ts. */
+  uploads?: UploadLimits
   log: Logger
   rateLimits: RateLimits
   /** Whose X-Forwarded-For is believed: addresses and networks. Undefined: nobody's. */

@@ -48,13 +48,13 @@ export async function* uploaded(
 ): AsyncGenerator<Buffer, void> {
   const body = request.body
   if (!(body instanceof Readable)) return refuseInvalid([{ field: 'body', detail: 'is missing' }])
-  if (Number(request.headers['content-length'] ?? 0) > mostBytes) throw tooLarge(mostBytes)
   const decoder = new TextDecoder('utf-8', { fatal: true })
   const { socket } = request.raw
   beginUpload(socket)
   let [bytes, lines, isWhole] = [0, 1, false]
   const chunks = body.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>
   try {
+    if (Number(request.headers['content-length'] ?? 0) > mostBytes) throw tooLarge(mostBytes)
     for (;;) {
       const { value: chunk, done } = await nextInTime(chunks, idleMs)
       if (done === true) break

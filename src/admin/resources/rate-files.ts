@@ -113,7 +113,7 @@ export const rateFiles: FastifyPluginCallbackTypebox<AdminDependencies> = (app, 
       const leave = imports.take()
       try {
         const counts = await audited(request, pool, async (client, note) => {
-          const file = new RateFile(uploaded(request, reply), normal)
+          const file = new RateFile(uploaded(request, reply, dependencies.uploads), normal)
           await stageRates(client, file.portions())
           noteDuplicates(file, await duplicateRates(client, mostFaults))
           refuseFaults(file)
