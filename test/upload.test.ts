@@ -10,7 +10,7 @@ import { takeUploads, uploaded } from '../src/admin/upload.js'
 async function start(t: Test) {
   const app = fastify({
     requestTimeout: 100,
-    http: { connectionsCheckingInterval: 20 },
+    http: { connectionsCheckingInterval: 20, requestTimeout: 100 },
     clientErrorHandler: answerClientError,
   })
   app.setErrorHandler(answerError)
