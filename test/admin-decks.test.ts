@@ -41,7 +41,7 @@ t.test('a deck is made, seen, changed and deleted, and each of it is written dow
   for (const method of ['GET', 'DELETE']) await ask(t, 404, method, '/v1/decks/retail')
   await ask(t, 404, 'PATCH', '/v1/decks/re%00tail', { body: { name: 'x' }, headers: any })
   t.match(await audit('deck retail'), [
-    { action: 'addDeck', before: null, after: { id: 'retail', version: 1 } },
+    { action: 'createDeck', before: null, after: { id: 'retail', version: 1 } },
     { action: 'changeDeck', before: { name: 'Retail' }, after: { name: 'Retail 2025', version: 2 } },
     { action: 'deleteDeck', before: { name: 'Retail 2025' }, after: null },
   ])
@@ -135,7 +135,7 @@ t.test('a rate is added as it is typed, seen by its normal form, changed and del
   await ask(t, 404, 'DELETE', `${url}/84912`)
   await ask(t, 404, 'PATCH', `${url}/84912`, { body: patch, headers: any })
   t.match(await audit('rate demo/84912'), [
-    { action: 'addRate', before: null, after: { price_per_minute: '480.50' } },
+    { action: 'createRate', before: null, after: { price_per_minute: '480.50' } },
     { action: 'changeRate', before: { version: 1 }, after: { price_per_minute: '500.00', version: 2 } },
     { action: 'changeRate', after: { version: 3 } },
     { action: 'deleteRate', before: { version: 3 }, after: null },
@@ -272,7 +272,7 @@ t.test('a rate that was changed here is in force for the calls of another node',
 
 t.test('its answers were all seen', async (t) => {
   const own =
-    /^(listDecks|addDeck|getDeck|changeDeck|deleteDeck|listRates|addRate|getRate|changeRate|deleteRate) /
+    /^(listDecks|createDeck|getDeck|changeDeck|deleteDeck|listRates|createRate|getRate|changeRate|deleteRate) /
   await ask(t, 200, 'GET', '/v1/decks')
   await ask(t, 400, 'GET', '/v1/decks/demo?a=b')
   await ask(t, 400, 'DELETE', '/v1/decks/demo?a=b')

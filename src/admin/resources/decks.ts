@@ -124,7 +124,7 @@ export const decks: FastifyPluginCallbackTypebox<AdminDependencies> = (app, { po
     {
       config: access('admin', 'no'),
       schema: {
-        ...operation('addDeck', 'Makes a deck, without rates'),
+        ...operation('createDeck', 'Makes a deck, without rates'),
         querystring: noQuery,
         body: Type.Object(
           {

@@ -105,7 +105,7 @@ export const rates: FastifyPluginCallbackTypebox<AdminDependencies> = (app, depe
     {
       config: access('admin', 'no'),
       schema: {
-        ...operation('addRate', 'Adds a rate to a deck'),
+        ...operation('createRate', 'Adds a rate to a deck'),
         querystring: noQuery,
         params: deckParams,
         body: Type.Object(draftFields, {
