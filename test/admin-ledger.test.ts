@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
+import { listAuditLines } from '../src/store/audit-lines.js'
 import { commitRecords } from '../src/store/commit.js'
 import { answersOfLedger, startAdminApi, type Asked } from './support/admin-api.js'
 import { booksOf } from './support/call-records.js'
@@ -7,6 +8,7 @@ import { legOf, makePayer, recordOf, untilWaiting } from './support/credit.js'
 
 const { contract, ask, makeKey, database, databaseLine, log, told } = await startAdminApi(t)
 const { pool } = database
+const auditOf = async (tenant: string) => (await listAuditLines(pool, { tenant, limit: 100 })).items
 
 const paths = ['topups', 'refunds', 'adjustments']
 
@@ -126,6 +128,7 @@ t.test('ten that ask at once with one key book once', async (t) => {
   )
   t.strictSame(answers.map(({ status }) => status).sort(), [...Array<number>(9).fill(200), 201])
   t.equal(new Set(answers.map((answer) => answer.json().id)).size, 1)
+  t.equal((await auditOf('race')).length, 1)
   t.match(await booksOf(pool, 'race'), { balance: '1000.000000', lines: 1, breaks: 0 })
 
   const rivals = await Promise.all(
@@ -172,11 +175,41 @@ t.test('a key stands for one booking of one tenant', async (t) => {
   t.match(await booksOf(pool, 'neighbour'), { balance: '7.000000', lines: 1 })
 })
 
+t.test(
+  'a booking that was cut off before it was committed is none, and can be asked for again',
+  async (t) => {
+    await makePayer(pool, 'cut', '0')
+    const client = await pool.connect()
+    try {
+      await client.query(`BEGIN; SELECT FROM balances WHERE tenant_id = 'cut' FOR UPDATE`)
+      const unheard = post(t, 'cut/topups', { amount: '1000' }, 'cut')
+      await untilWaiting(pool, 1)
+      await databaseLine.cut()
+      t.equal((await unheard).status, 503)
+      await databaseLine.mend()
+      const again = post(t, 'cut/topups', { amount: '1000' }, 'cut')
+      await untilWaiting(pool, 2)
+      await client.query('ROLLBACK')
+      t.equal((await again).status, 201)
+    } finally {
+      client.release()
+    }
+    t.match(await booksOf(pool, 'cut'), { balance: '1000.000000', ledger: '1000.000000', lines: 1 })
+    t.equal((await auditOf('cut')).length, 1)
+  },
+)
+
 t.test('a booking whose answer was lost is not booked a second time', async (t) => {
   await makePayer(pool, 'lost', '0')
+  // The commit itself waits, and the line breaks while it does.
+  await pool.query(`
+    CREATE FUNCTION wait_for_test() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NULL; END $$;
+    CREATE CONSTRAINT TRIGGER wait_for_test AFTER INSERT ON ledger DEFERRABLE INITIALLY DEFERRED
+      FOR EACH ROW WHEN (NEW.tenant_id = 'lost') EXECUTE FUNCTION wait_for_test()`)
   const client = await pool.connect()
   try {
-    await client.query(`BEGIN; SELECT FROM balances WHERE tenant_id = 'lost' FOR UPDATE`)
+    await client.query('SELECT pg_advisory_lock(4711)')
     const unheard = post(t, 'lost/topups', { amount: '1000' }, 'lost')
     await untilWaiting(pool, 1)
     await databaseLine.cut()
@@ -184,12 +217,42 @@ t.test('a booking whose answer was lost is not booked a second time', async (t) 
     await databaseLine.mend()
     const again = post(t, 'lost/topups', { amount: '1000' }, 'lost')
     await untilWaiting(pool, 2)
-    await client.query('ROLLBACK')
+    await client.query('SELECT pg_advisory_unlock(4711)')
     t.equal((await again).status, 200, 'the first one went through after all')
   } finally {
     client.release()
   }
   t.match(await booksOf(pool, 'lost'), { balance: '1000.000000', ledger: '1000.000000', lines: 1 })
+  t.equal((await auditOf('lost')).length, 1, 'and is written down once')
+})
+
+t.test('who booked what is written with the booking, and not without it', async (t) => {
+  await makePayer(pool, 'written', '0')
+  const booked = await post(t, 'written/topups', { amount: '1000', description: 'Bank transfer' }, 'one')
+  await post(t, 'written/topups', { amount: '1000' }, 'one')
+  t.equal((await post(t, 'written/refunds', { amount: '1000' }, 'one')).status, 409)
+  const line = booked.json()
+  t.match(await auditOf('written'), [
+    {
+      action: 'topUpTenant',
+      target: `transaction ${String(line.id)}`,
+      before: null,
+      after: line,
+      failure: null,
+    },
+  ])
+  await pool.query(`
+    CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE disk_full; END $$;
+    CREATE TRIGGER disk_full BEFORE INSERT ON audit_lines FOR EACH ROW EXECUTE FUNCTION disk_full()`)
+  t.equal((await post(t, 'written/adjustments', { amount: '-5', description: 'x' }, 'two')).status, 503)
+  await pool.query('DROP TRIGGER disk_full ON audit_lines')
+  t.match(await booksOf(pool, 'written'), { balance: '1000.000000', lines: 1 })
+  t.equal((await post(t, 'written/adjustments', { amount: '-5', description: 'x' }, 'two')).status, 201)
+  t.match(
+    (await auditOf('written')).map(({ action }) => action),
+    ['adjustTenant', 'topUpTenant'],
+  )
 })
 
 t.test('a key of a tenant, or one that is no admin, books nothing, and reads its own', async (t) => {

@@ -3,6 +3,7 @@ import pg from 'pg'
 import { formatMoney, parseMoney, type Money } from '../billing/money.js'
 import { hasNul } from './database.js'
 import { lowBalance, type LowBalance } from './low-balance.js'
+import type { Db } from './within.js'
 
 /** What somebody books by hand or by the API; debits are booked by the commit of a call (commit.ts). */
 export interface Booking {
@@ -33,6 +34,8 @@ export interface Booked {
   readonly line: LedgerLine
   /** False: it was booked before under the same key, and this is that line. */
   readonly isNew: boolean
+  /** This took the balance below the tenant's threshold: news once it is committed. */
+  readonly low?: LowBalance
 }
 
 /**
@@ -116,15 +119,21 @@ export async function book(
   booking: Booking,
   onLowBalance?: (low: LowBalance) => void,
 ): Promise<Booked> {
+  const { low, ...booked } = await againIfBooked(() => bookWithin(pool, booking))
+  if (low !== undefined) onLowBalance?.(low)
+  return booked
+}
+
+/**
+ * As `book`, as a part of a transaction. Nobody is told of a low balance; that is for after its end.
+ *
+ * @throws LedgerError, and what `againIfBooked` knows: then the transaction is lost, and must be made again
+ */
+export async function bookWithin(db: Db, booking: Booking): Promise<Booked> {
   checkBooking(booking)
   const { tenant, kind, amount, description, idempotencyKey, callUuid } = booking
   const values = [tenant, idempotencyKey, kind, formatMoney(amount), description, callUuid ?? null]
-  const row = await bookOnce(pool, values).catch((error: unknown) => {
-    // Somebody else booked under this key while this waited for the balance: now it can be read.
-    if (error instanceof pg.DatabaseError && error.constraint === 'ledger_idempotency_key')
-      return bookOnce(pool, values)
-    throw error
-  })
+  const row = await bookOnce(db, values)
   if (!row) throw new LedgerError('unknown_tenant', `there is no tenant ${JSON.stringify(tenant)}`)
   const booked = parseMoney(row.amount)
   if (row.kind !== kind || booked !== amount || row.call_uuid !== (callUuid ?? null)) {
@@ -134,13 +143,28 @@ export async function book(
       `the idempotency key ${JSON.stringify(idempotencyKey)} was used for a ${row.kind} of ${formatMoney(booked)}${ofCall}`,
     )
   }
-  if (row.is_low_news) onLowBalance?.(lowBalance({ ...row, tenant_id: tenant, balance: row.balance_after }))
-  return { line: ledgerLine(tenant, row), isNew: row.is_new }
+  const low = row.is_low_news
+    ? lowBalance({ ...row, tenant_id: tenant, balance: row.balance_after })
+    : undefined
+  return { line: ledgerLine(tenant, row), isNew: row.is_new, ...(low && { low }) }
 }
 
-async function bookOnce(pool: pg.Pool, values: (string | null)[]): Promise<BookedRow | undefined> {
+/**
+ * Does `work`, which books, and does it once more if somebody else booked under the same key while it waited for the
+ * balance: now that line can be read.
+ */
+export async function againIfBooked<T>(work: () => Promise<T>): Promise<T> {
   try {
-    const { rows } = await pool.query<BookedRow>(bookStatement, values)
+    return await work()
+  } catch (error) {
+    if (error instanceof pg.DatabaseError && error.constraint === 'ledger_idempotency_key') return work()
+    throw error
+  }
+}
+
+async function bookOnce(db: Db, values: (string | null)[]): Promise<BookedRow | undefined> {
+  try {
+    const { rows } = await db.query<BookedRow>(bookStatement, values)
     return rows[0]
   } catch (error) {
     // Numeric value out of range.

@@ -1,5 +1,6 @@
 import type pg from 'pg'
 
+import { formatMoney, type Money } from '../billing/money.js'
 import { countedId, pageOf, readCursor, type Page } from './cursor.js'
 import { hasNul } from './database.js'
 import { ledgerLine, type LedgerLine, type LedgerRow } from './ledger.js'
@@ -14,19 +15,36 @@ export interface Transaction extends LedgerLine {
   readonly idempotencyKey: string | null
 }
 
-export interface TransactionQuery {
+/** Which lines; each field that is there must hold. */
+export interface TransactionFilter {
+  readonly kind?: TransactionKind
+  readonly callUuid?: string
+  readonly idempotencyKey?: string
+  /** Booked at this moment or later: RFC 3339. */
+  readonly from?: string
+  /** Booked before this moment: RFC 3339. */
+  readonly to?: string
+  /** The line's amount, which is below 0 when money left. */
+  readonly minAmount?: Money
+  readonly maxAmount?: Money
+  /** Somewhere in the description, in capitals or not. Then no debit is a match: they all say the same. */
+  readonly description?: string
+}
+
+export interface TransactionQuery extends TransactionFilter {
   /** Lines a page. */
   readonly limit: number
   /** `next` of the page before. */
   readonly cursor?: string
-  readonly kind?: TransactionKind
-  readonly callUuid?: string
 }
 
 interface TransactionRow extends LedgerRow {
   readonly kind: TransactionKind
   readonly idempotency_key: string | null
 }
+
+/** Of an export, in memory. */
+const linesAtOnce = 1_000
 
 /**
  * Ledger lines of a tenant, the latest first. A line that is booked while somebody turns pages is before the
@@ -40,38 +58,91 @@ export async function listTransactions(
   tenant: string,
   query: TransactionQuery,
 ): Promise<Page<Transaction> | undefined> {
-  const parameters: (string | number)[] = []
-  const parameter = (value: string | number) => `$${parameters.push(value)}`
   const [before] = query.cursor === undefined ? [] : readCursor(query.cursor, [countedId])
   if (hasNul(tenant)) return undefined
-  const conditions = [`tenant_id = ${parameter(tenant)}`]
-  if (before !== undefined) conditions.push(`id < ${parameter(before)}`)
-  if (query.kind !== undefined) {
-    conditions.push(`kind = ${parameter(query.kind)}`)
-    // Debits are nearly all lines: said so, PostgreSQL can use an index of the others alone.
-    if (query.kind !== 'debit') conditions.push(`kind <> 'debit'`)
-  }
-  if (hasNul(query.callUuid)) conditions.push('false')
-  else if (query.callUuid !== undefined) {
-    const callUuid = parameter(query.callUuid)
-    // Told apart because the index of calls' debits (ledger_debit_of_call) has no line of another kind.
-    conditions.push(
-      `(kind = 'debit' AND call_uuid = ${callUuid} OR kind <> 'debit' AND call_uuid = ${callUuid})`,
-    )
-  }
   // One more than asked for says whether there is a next page.
-  const { rows } = await pool.query<TransactionRow>(
-    `SELECT id, kind, amount, balance_after, description, call_uuid, idempotency_key, created_at FROM ledger
-    WHERE ${conditions.join(' AND ')} ORDER BY id DESC LIMIT ${parameter(query.limit + 1)}`,
-    parameters,
-  )
+  const rows = await readLines(pool, tenant, query, { limit: query.limit + 1, before })
   if (rows.length === 0 && !(await isTenant(pool, tenant))) return undefined
   return pageOf(
     rows,
     query.limit,
-    (row) => ({ ...ledgerLine(tenant, row), kind: row.kind, idempotencyKey: row.idempotency_key }),
+    (row) => transactionOf(tenant, row),
     ({ id }) => [id],
   )
+}
+
+/**
+ * All lines of a tenant that match, the latest first, as they were when it began: read as they are asked for, and
+ * never more than a few of them in memory.
+ *
+ * @returns undefined when there is no such tenant
+ */
+export async function streamTransactions(
+  pool: pg.Pool,
+  tenant: string,
+  filter: TransactionFilter,
+): Promise<AsyncIterable<readonly Transaction[]> | undefined> {
+  if (hasNul(tenant) || !(await isTenant(pool, tenant))) return undefined
+  const first = await readLines(pool, tenant, filter, { limit: linesAtOnce })
+  return pagesFrom(pool, tenant, filter, first)
+}
+
+async function* pagesFrom(
+  pool: pg.Pool,
+  tenant: string,
+  filter: TransactionFilter,
+  first: readonly TransactionRow[],
+): AsyncGenerator<readonly Transaction[]> {
+  let rows = first
+  while (rows.length > 0) {
+    yield rows.map((row) => transactionOf(tenant, row))
+    if (rows.length < linesAtOnce) return
+    rows = await readLines(pool, tenant, filter, { limit: linesAtOnce, before: rows.at(-1)?.id })
+  }
+}
+
+async function readLines(
+  pool: pg.Pool,
+  tenant: string,
+  filter: TransactionFilter,
+  { limit, before }: { limit: number; before?: string | undefined },
+): Promise<TransactionRow[]> {
+  const { callUuid, idempotencyKey, description } = filter
+  if ([callUuid, idempotencyKey, description].some(hasNul)) return []
+  const parameters: (string | number)[] = []
+  const parameter = (value: string | number) => `$${parameters.push(value)}`
+  const conditions = [`tenant_id = ${parameter(tenant)}`]
+  const only = (condition: (place: string) => string, value: string | undefined) => {
+    if (value !== undefined) conditions.push(condition(parameter(value)))
+  }
+  const amount = (money: Money | undefined) => (money === undefined ? undefined : formatMoney(money))
+  only((place) => `id < ${place}`, before)
+  only((place) => `kind = ${place}`, filter.kind)
+  // Debits are nearly all lines: said so, PostgreSQL can use an index of the others alone.
+  if ((filter.kind !== undefined && filter.kind !== 'debit') || description !== undefined)
+    conditions.push(`kind <> 'debit'`)
+  // Told apart because the index of calls' debits (ledger_debit_of_call) has no line of another kind.
+  only(
+    (place) => `(kind = 'debit' AND call_uuid = ${place} OR kind <> 'debit' AND call_uuid = ${place})`,
+    callUuid,
+  )
+  only((place) => `idempotency_key = ${place}`, idempotencyKey)
+  only((place) => `created_at >= ${place}::timestamptz`, filter.from)
+  only((place) => `created_at < ${place}::timestamptz`, filter.to)
+  only((place) => `amount >= ${place}::numeric`, amount(filter.minAmount))
+  only((place) => `amount <= ${place}::numeric`, amount(filter.maxAmount))
+  // Not LIKE: a text has no wildcards.
+  only((place) => `position(lower(${place}) IN lower(description)) > 0`, description)
+  const { rows } = await pool.query<TransactionRow>(
+    `SELECT id, kind, amount, balance_after, description, call_uuid, idempotency_key, created_at FROM ledger
+    WHERE ${conditions.join(' AND ')} ORDER BY id DESC LIMIT ${parameter(limit)}`,
+    parameters,
+  )
+  return rows
+}
+
+function transactionOf(tenant: string, row: TransactionRow): Transaction {
+  return { ...ledgerLine(tenant, row), kind: row.kind, idempotencyKey: row.idempotency_key }
 }
 
 async function isTenant(pool: pg.Pool, id: string): Promise<boolean> {

@@ -33,6 +33,7 @@ export interface Asked {
 export interface Answer {
   status: number
   headers: Record<string, unknown>
+  text: string
   json: () => Record<string, unknown>
   body: string
 }
@@ -113,6 +114,7 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
       headers: answer.headers,
       json: () => answer.json(),
       body: answer.body,
+      text: answer.body,
     }
   }
 
@@ -145,6 +147,6 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
 /** Answers that admin-ledger.test.ts is to see. */
 export const answersOfLedger = /^(topUp|refund|adjust)Tenant (20\d|404|409|413|415)$/
 /** Answers that admin-transactions.test.ts is to see. */
-export const answersOfTransactions = /^listTransactions (200|404)$/
+export const answersOfTransactions = /^(list|export)Transactions (200|400|404)$/
 /** Answers that admin-lists.test.ts is to see; the others are admin.test.ts's. */
 export const answersOfLists = /(Blacklist|Vip) (20\d|404|413|415)$/

@@ -1,15 +1,24 @@
 import { Type, type FastifyPluginCallbackTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
+import type pg from 'pg'
 import { parseMoney, type Money } from '../../billing/money.js'
 import { hasNul } from '../../store/database.js'
-import { book, LedgerError, type Booked, type Booking } from '../../store/ledger.js'
+import {
+  againIfBooked,
+  bookWithin,
+  LedgerError,
+  type Booked,
+  type Booking,
+  type LedgerLine,
+} from '../../store/ledger.js'
 import { access } from '../access.js'
+import { audited } from '../audited.js'
 import { keyIdOf } from '../auth.js'
 import type { AdminDependencies } from '../dependencies.js'
-import { fromStore, Problem, refuseInvalid, refuseUnknownTenant, sentence } from '../errors.js'
+import { Problem, refuseInvalid, refuseUnknownTenant, sentence } from '../errors.js'
 import { echo, type FieldError } from '../field-errors.js'
 import { noQuery, problems, security, tenantParams } from '../schemas.js'
-import { shownTransaction, transaction } from './transactions.js'
+import { shownTransaction, transaction, type ShownTransaction } from './transactions.js'
 
 const digits = 'at most 18 digits before the point and 6 behind it, such as "500" or "21.17"'
 /** What an amount may be, by what is booked. */
@@ -143,11 +152,10 @@ export const bookings: FastifyPluginCallbackTypebox<AdminDependencies> = (app, d
       async (request, reply) => {
         const { tenant: id } = request.params
         const booking = bookingOf(kind, id, request.headers['idempotency-key'], request.body)
-        const { line, isNew } = await bookFor(id, () => book(pool, booking, onLowBalance))
+        const { line, isNew, low } = await bookFor(request, pool, booking)
         if (isNew) logBooking(request, booking, line.id)
-        return reply
-          .code(isNew ? 201 : 200)
-          .send(shownTransaction({ ...line, kind, idempotencyKey: booking.idempotencyKey }))
+        if (low) onLowBalance?.(low)
+        return reply.code(isNew ? 201 : 200).send(shownBooking(booking, line))
       },
     )
   }
@@ -190,10 +198,22 @@ function amountOf(kind: Booking['kind'], text: string): Money | undefined {
   return amount
 }
 
-/** @throws Problem */
-async function bookFor(tenant: string, booked: () => Promise<Booked>): Promise<Booked> {
+/**
+ * The booking and its audit line, both or neither; a key that was used before books nothing and writes nothing.
+ *
+ * @throws Problem
+ */
+async function bookFor(request: FastifyRequest, pool: pg.Pool, booking: Booking): Promise<Booked> {
+  const { tenant } = booking
   try {
-    return await fromStore(booked())
+    return await againIfBooked(() =>
+      audited(request, pool, async (client, note) => {
+        const booked = await bookWithin(client, booking)
+        const { line, isNew } = booked
+        if (isNew) note({ tenant, target: `transaction ${line.id}`, after: shownBooking(booking, line) })
+        return booked
+      }),
+    )
   } catch (error) {
     if (!(error instanceof LedgerError)) throw error
     if (error.code === 'unknown_tenant') return refuseUnknownTenant(tenant)
@@ -202,6 +222,10 @@ async function bookFor(tenant: string, booked: () => Promise<Booked>): Promise<B
     // What a request alone can show was looked at before; what is left is a balance that would be too long.
     return refuseInvalid([{ field: 'amount', detail: error.message }])
   }
+}
+
+function shownBooking({ kind, idempotencyKey }: Booking, line: LedgerLine): ShownTransaction {
+  return shownTransaction({ ...line, kind, idempotencyKey })
 }
 
 function logBooking(request: FastifyRequest, booking: Booking, line: string): void {
