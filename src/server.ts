@@ -190,7 +190,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       rateLimits: { requestsPerMinute: config.httpRateLimit, wrongKeysPerMinute: config.httpWrongKeys },
       trustedProxies: config.httpTrustedProxies,
       corsOrigins: config.httpCorsOrigins,
-      calls,
+      ...{ calls, journal, node, isDelivering: () => !feeder.isAway },
       switches: () => watch.links,
       rabbit: () => publishing.state,
       gatewayStatus: (rows) => gateways.status(rows),

@@ -20,8 +20,10 @@ const mayKnow: Readonly<Record<string, readonly string[]>> = {
   events: ['numbering', 'journal', 'store'],
   routes: ['esl', 'channel', 'numbering', 'events', 'store'],
   call: ['esl', 'channel', 'routes', 'numbering', 'screening', 'billing', 'events', 'journal', 'store'],
-  admin: ['screening', 'store', 'billing', 'numbering'],
+  admin: ['screening', 'store', 'billing', 'numbering', 'journal'],
   switch: ['call'],
+  // A client of the API like any other.
+  cli: [],
 }
 /** What any of them may know; it knows none of them. */
 const leaf = 'common'

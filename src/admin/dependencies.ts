@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import type pg from 'pg'
 import type { CallsEverywhere } from '../common/live-call.js'
+import type { Journal } from '../journal/journal.js'
 import type { Country } from '../numbering/normal-form.js'
 import type { Screening } from '../screening/screen.js'
 import type { Catalog } from '../store/catalog.js'
@@ -28,6 +29,12 @@ export interface AdminDependencies {
   corsOrigins?: readonly string[] | undefined
   /** Those that are in progress, on all nodes. */
   calls: CallsEverywhere
+  /** This node's. */
+  journal: Journal
+  /** Its name among all. */
+  node: string
+  /** Whether PostgreSQL took what the journal last offered to it. */
+  isDelivering: () => boolean
   /** The links to the FreeSWITCHes, as they are now. */
   switches: () => readonly SwitchStatus[]
   /** Undefined: there is none. */

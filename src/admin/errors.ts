@@ -19,6 +19,7 @@ const table = {
   taken: { status: 409, title: 'There is one already' },
   in_use: { status: 409, title: 'Something depends on it' },
   not_now: { status: 409, title: 'The call is not in the state for it' },
+  unreadable: { status: 409, title: 'This release cannot read it' },
   version_conflict: { status: 412, title: 'It was changed meanwhile' },
   too_large: { status: 413, title: 'The request is too large' },
   too_long: { status: 414, title: 'The URL is too long' },
@@ -32,6 +33,7 @@ const table = {
   call_unreachable: { status: 503, title: 'The server that has the call does not answer' },
   redis_away: { status: 503, title: 'Redis is away' },
   database_away: { status: 503, title: 'PostgreSQL is away' },
+  journal_away: { status: 503, title: 'The journal cannot be written' },
 } as const
 
 export type ProblemCode = keyof typeof table
@@ -54,6 +56,7 @@ export interface ProblemBody {
 
 /** What a handler throws to answer with an error of the table. `detail` is shown to the client. */
 export class Problem extends Error {
+  override readonly name = 'Problem'
   readonly code: ProblemCode
   readonly errors: FieldError[] | undefined
   /** When to try again, in seconds. */

@@ -48,7 +48,7 @@ const reasons = {
   403: 'The API key does not allow this',
   404: 'There is no such thing',
   408: 'Nothing came of the body for too long',
-  409: 'There is one already, something depends on it, the idempotency key was used for another booking, or the call is not in the state for it',
+  409: 'There is one already, something depends on it, the idempotency key was used for another booking, the call is not in the state for it, or this release cannot read it',
   412: 'It was changed since the version that If-Match names',
   413: 'The body is too large',
   415: 'The body is of another kind than is needed',

@@ -12,9 +12,11 @@ import { calls } from './resources/calls.js'
 import { cdrs } from './resources/cdrs.js'
 import { costs } from './resources/costs.js'
 import { decks } from './resources/decks.js'
+import { discarded } from './resources/discarded.js'
 import { extensions } from './resources/extensions.js'
 import { gateways } from './resources/gateways.js'
 import { health } from './resources/health.js'
+import { journal } from './resources/journal.js'
 import { keys } from './resources/keys.js'
 import { blacklist, vip } from './resources/lists.js'
 import { numbers } from './resources/numbers.js'
@@ -44,8 +46,10 @@ const resources = [
   cdrs,
   costs,
   decks,
+  discarded,
   extensions,
   gateways,
+  journal,
   keys,
   numbers,
   stats,

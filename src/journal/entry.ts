@@ -24,7 +24,7 @@ export interface KeptDocument {
   readonly text: string
 }
 
-/** A record that cannot be delivered. */
+/** What is told of a record that cannot be delivered. */
 export interface AsideEntry {
   readonly reason: string
   /** When it was set aside: RFC 3339, UTC. */
@@ -78,6 +78,20 @@ export function decodeAside(text: string): AsideEntry {
   if (typeof reason !== 'string' || typeof at !== 'string' || typeof entry !== 'string')
     throw new JournalError('unreadable', 'the entry does not say what was set aside')
   return { reason, at, entry }
+}
+
+/**
+ * What the entry of a record holds, whatever release wrote it: to be looked at, not to be delivered.
+ *
+ * @returns undefined when it holds nothing that can be read
+ */
+export function peekRecord(text: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const entry: unknown = JSON.parse(text)
+    return isObject(entry) && isObject(entry.record) ? entry.record : undefined
+  } catch {
+    return undefined
+  }
 }
 
 function decode(text: string): Record<string, unknown> {
@@ -140,4 +154,10 @@ export class KeySequence {
     this.#last = Math.max(this.#last + 1, Date.now() * 1000)
     return `${String(this.#last).padStart(16, '0')}-${this.#suffix}`
   }
+}
+
+/** When a key of a `KeySequence` was made, in ms since 1970. */
+export function madeAt(key: string): number | undefined {
+  const micros = /^\d{16}(?=-)/.exec(key)?.[0]
+  return micros === undefined ? undefined : Math.floor(Number(micros) / 1000)
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { BaseLogger } from 'pino'
 
 import type { CallRecord } from '../store/call-record.js'
+import { AsideShelf } from './aside-shelf.js'
 import { DocumentIndex } from './document-index.js'
 import * as entries from './entry.js'
 import type { Change, Environment, Item } from './environment.js'
@@ -46,6 +47,8 @@ export class Journal {
   readonly #keys: entries.KeySequence
   readonly #documents = new DocumentIndex()
   readonly events: EventShelf
+  /** Records that cannot be delivered. */
+  readonly asideShelf: AsideShelf
   readonly #listeners = new Set<() => void>()
   #closing: Promise<void> | undefined
 
@@ -58,6 +61,12 @@ export class Journal {
     const newest = (['records', 'aside', 'events'] as const).map((shelf) => env.lastKey(shelf) ?? '').sort()
     this.#keys = new entries.KeySequence(newest.at(-1))
     this.events = new EventShelf({ env, writer: this.#writer, keys: this.#keys, giveWay })
+    this.asideShelf = new AsideShelf({
+      ...{ env, writer: this.#writer, keys: this.#keys },
+      onDue: () => {
+        this.#tell()
+      },
+    })
     for (const key of env.keys('documents')) this.#documents.add(entries.callOfDocument(key), key)
   }
 
@@ -209,9 +218,15 @@ export class Journal {
     return this.#env.count('records')
   }
 
+  /** When the oldest of them was appended, in ms since 1970. */
+  get oldestPending(): number | undefined {
+    const [key] = this.#env.firstKeys('records', 1)
+    return key === undefined ? undefined : entries.madeAt(key)
+  }
+
   /** Records that are set aside. */
   get aside(): number {
-    return this.#env.count('aside')
+    return this.asideShelf.count
   }
 
   /** What was set aside and why, the oldest first. Without what a newer release set aside. */
@@ -220,23 +235,8 @@ export class Journal {
   }
 
   /** Makes all that was set aside due again. @returns how many */
-  async retryAside(): Promise<number> {
-    let count = 0
-    let last: string | undefined
-    for (;;) {
-      const items = this.#env.read('aside', 500, last)
-      last = items.at(-1)?.key
-      if (last === undefined) break
-      const due = this.#readable(items, (text, key) => ({ key, ...entries.decodeAside(text) }))
-      const changes = due.flatMap(({ key, entry }) => [
-        { on: 'records' as const, key, text: entry },
-        { on: 'aside' as const, key },
-      ])
-      await this.#writer.write('removal', changes)
-      count += due.length
-    }
-    if (count > 0) this.#tell()
-    return count
+  retryAside(): Promise<number> {
+    return this.asideShelf.retryAll()
   }
 
   /** For the feeder: what is due, the oldest first, those after the key `after`. */
@@ -253,12 +253,8 @@ export class Journal {
   }
 
   /** For the feeder: this one cannot be delivered. */
-  setAside({ key, text }: Item, reason: string): Promise<void> {
-    const aside = { reason, at: new Date().toISOString(), entry: text }
-    return this.#writer.write('removal', [
-      { on: 'aside', key, text: entries.encodeAside(aside) },
-      { on: 'records', key },
-    ])
+  setAside(item: Item, reason: string): Promise<void> {
+    return this.asideShelf.put(item, reason)
   }
 
   /** @param listener is called when something is due; @returns what ends that */

@@ -8,6 +8,7 @@ import { buildAdmin } from '../../src/admin/server.js'
 import { CallLimits } from '../../src/billing/limits.js'
 import { GatewayAccess } from '../../src/call/gateways/gateway-access.js'
 import { GatewayHealth } from '../../src/call/gateways/gateway-health.js'
+import { Journal } from '../../src/journal/journal.js'
 import { checkRedis, connectRedis } from '../../src/screening/redis.js'
 import { Screening } from '../../src/screening/screen.js'
 import { ensureFirstKey } from '../../src/store/api-keys.js'
@@ -20,7 +21,7 @@ import { noPlaces } from './gateways.js'
 import { logLines, type LogLine } from './log-lines.js'
 import { ApiContract, type OpenApi } from './openapi.js'
 import { Line } from './outage.js'
-import { testDatabase, testRedis } from './services.js'
+import { temporaryFolder, testDatabase, testRedis } from './services.js'
 
 export interface Asked {
   /** An object is sent as JSON. */
@@ -69,6 +70,7 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
   await checkRedis(redis)
   const catalog = await Catalog.load(database.pool, { log })
   const told: LowBalance[] = []
+  const journal = await Journal.open({ dir: await temporaryFolder(t), log, reserveBytes: 2 ** 20 })
   const limits = new CallLimits({ redis, log, of: 'gateways' })
   const access = new GatewayAccess({ health: new GatewayHealth({ log }), limits, places: noPlaces })
   const subscriber = connectRedis(redisLine.url(redisUrl), log.child({}, { level: 'silent' }))
@@ -82,6 +84,9 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
     log,
     rateLimits: { requestsPerMinute: 1_000_000, wrongKeysPerMinute: 1_000_000 },
     calls,
+    journal,
+    node: '0123456789abcdef',
+    isDelivering: () => true,
     switches: () => [],
     rabbit: () => undefined,
     gatewayStatus: (gateways) => access.status(gateways),
@@ -94,6 +99,7 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
     calls.close()
     limits.close()
     await catalog.close()
+    await journal.close()
     redis.disconnect()
     others.disconnect()
     await pool.end()
@@ -148,5 +154,7 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
 export const answersOfLedger = /^(topUp|refund|adjust)Tenant (20\d|404|409|413|415)$/
 /** Answers that admin-transactions.test.ts is to see. */
 export const answersOfTransactions = /^(list|export)Transactions (200|400|404)$/
+/** Answers that admin-journal.test.ts is to see. */
+export const answersOfJournal = /(Journal|Aside|Discarded) (20\d|404|409|413|415)$/
 /** Answers that admin-lists.test.ts is to see; the others are admin.test.ts's. */
 export const answersOfLists = /(Blacklist|Vip) (20\d|404|413|415)$/
