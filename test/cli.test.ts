@@ -214,7 +214,7 @@ t.test('a terminal gets tables, and obeys nothing that a caller sends', async (t
   t.match(JSON.parse(json2.out), { reason: evil }, 'JSON says the same')
   const list = await onTerminal(['vip', 'list', '--limit', '3'], place)
   t.match(list.out, /│ number +│ normal form +│/)
-  t.equal(list.out.split('\n').filter((line) => line.startsWith("│ 09")).length, 3)
+  t.equal(list.out.split('\n').filter((line) => line.startsWith('│ 09')).length, 3)
   const error = await onTerminal(['vip', 'get', evil], place)
   t.equal(error.code, 1)
   t.notMatch(error.err, commands)

@@ -43,6 +43,7 @@ interface TransactionRow extends LedgerRow {
   readonly idempotency_key: string | null
 }
 
+const outputs = 'id, kind, amount, balance_after, description, call_uuid, idempotency_key, created_at'
 /** Of an export, in memory. */
 const linesAtOnce = 1_000
 
@@ -66,7 +67,7 @@ export async function listTransactions(
   return pageOf(
     rows,
     query.limit,
-    (row) => transactionOf(tenant, row),
+    (row) => transaction(tenant, row),
     ({ id }) => [id],
   )
 }
@@ -95,7 +96,7 @@ async function* pagesFrom(
 ): AsyncGenerator<readonly Transaction[]> {
   let rows = first
   while (rows.length > 0) {
-    yield rows.map((row) => transactionOf(tenant, row))
+    yield rows.map((row) => transaction(tenant, row))
     if (rows.length < linesAtOnce) return
     rows = await readLines(pool, tenant, filter, { limit: linesAtOnce, before: rows.at(-1)?.id })
   }
@@ -121,11 +122,7 @@ async function readLines(
   // Debits are nearly all lines: said so, PostgreSQL can use an index of the others alone.
   if ((filter.kind !== undefined && filter.kind !== 'debit') || description !== undefined)
     conditions.push(`kind <> 'debit'`)
-  // Told apart because the index of calls' debits (ledger_debit_of_call) has no line of another kind.
-  only(
-    (place) => `(kind = 'debit' AND call_uuid = ${place} OR kind <> 'debit' AND call_uuid = ${place})`,
-    callUuid,
-  )
+  only(isOfCall, callUuid)
   only((place) => `idempotency_key = ${place}`, idempotencyKey)
   only((place) => `created_at >= ${place}::timestamptz`, filter.from)
   only((place) => `created_at < ${place}::timestamptz`, filter.to)
@@ -134,14 +131,19 @@ async function readLines(
   // Not LIKE: a text has no wildcards.
   only((place) => `position(lower(${place}) IN lower(description)) > 0`, description)
   const { rows } = await pool.query<TransactionRow>(
-    `SELECT id, kind, amount, balance_after, description, call_uuid, idempotency_key, created_at FROM ledger
+    `SELECT ${outputs} FROM ledger
     WHERE ${conditions.join(' AND ')} ORDER BY id DESC LIMIT ${parameter(limit)}`,
     parameters,
   )
   return rows
 }
 
-function transactionOf(tenant: string, row: TransactionRow): Transaction {
+/** Told apart because each kind of line of a call has an index of its own. */
+function isOfCall(callUuid: string): string {
+  return `(kind = 'debit' AND call_uuid = ${callUuid} OR kind <> 'debit' AND call_uuid = ${callUuid})`
+}
+
+function transaction(tenant: string, row: TransactionRow): Transaction {
   return { ...ledgerLine(tenant, row), kind: row.kind, idempotencyKey: row.idempotency_key }
 }
 
