@@ -144,7 +144,7 @@ t.test('the ledger is exported as CSV, whatever its size, and no text in it is a
   const answer = await ask(t, 'GET', '/v1/tenants/exported/transactions/export')
   t.equal(answer.status, 200)
   t.equal(answer.headers['content-type'], 'text/csv; charset=utf-8')
-  const rows = parse<Record<string, string>>(answer.text, { columns: true })
+  const rows = parse<Record<string, string>>(answer.body, { columns: true })
   const { items } = await linesOf(t, 'exported')
   t.strictSame(
     rows,
@@ -157,7 +157,7 @@ t.test('the ledger is exported as CSV, whatever its size, and no text in it is a
       ),
     ),
   )
-  t.match(answer.text, `"'=1+1, ""Line\nrental"" 100%"`)
+  t.match(answer.body, `"'=1+1, ""Line\nrental"" 100%"`)
 
   const part = await ask(
     t,
@@ -165,17 +165,17 @@ t.test('the ledger is exported as CSV, whatever its size, and no text in it is a
     '/v1/tenants/exported/transactions/export?kind=debit&to=2025-01-05T00:00:00Z',
   )
   t.strictSame(
-    parse<Record<string, string>>(part.text, { columns: true }).map(({ kind, amount }) => ({ kind, amount })),
+    parse<Record<string, string>>(part.body, { columns: true }).map(({ kind, amount }) => ({ kind, amount })),
     [{ kind: 'debit', amount: '-50.00' }],
   )
   await makePayer(pool, 'unmoved', '0')
   const none = await ask(t, 'GET', '/v1/tenants/unmoved/transactions/export')
-  t.equal(none.text, 'id,kind,amount,balance_after,description,call_uuid,idempotency_key,created_at\r\n')
+  t.equal(none.body, 'id,kind,amount,balance_after,description,call_uuid,idempotency_key,created_at\r\n')
 
   await makePayer(pool, 'many', '0')
   await pool.query(`INSERT INTO ledger (tenant_id, kind, amount, balance_after, description)
     SELECT 'many', 'topup', 1, i, 'x' FROM generate_series(1, 2500) AS i`)
-  const { text } = await ask(t, 'GET', '/v1/tenants/many/transactions/export')
+  const { body: text } = await ask(t, 'GET', '/v1/tenants/many/transactions/export')
   const afters = parse<Record<string, string>>(text, { columns: true }).map((row) =>
     Number(row.balance_after),
   )

@@ -155,8 +155,9 @@ async function refusal(response: Response): Promise<CliError> {
     said ?? `HTTP ${status} ${statusText || text.slice(0, longestReason)}`,
     {
       details: errors.map((each) => {
-        const { field, detail } = each as { field?: unknown; detail?: unknown }
-        return `${String(field)}: ${String(detail)}`
+        const { line, field, detail } = each as { line?: number; field?: string; detail?: string }
+        const at = line === undefined ? '' : `line ${line}: `
+        return `${at}${field ?? ''}: ${detail ?? ''}`
       }),
       // 503 says that it did not do it, and no other does.
       isLost: status > 500 && status !== 503,

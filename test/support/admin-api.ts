@@ -34,7 +34,6 @@ export interface Asked {
 export interface Answer {
   status: number
   headers: Record<string, unknown>
-  text: string
   json: () => Record<string, unknown>
   body: string
 }
@@ -120,7 +119,6 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
       headers: answer.headers,
       json: () => answer.json(),
       body: answer.body,
-      text: answer.body,
     }
   }
 

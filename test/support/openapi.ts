@@ -42,7 +42,6 @@ export class ApiContract {
     const [type = ''] = String(headers['content-type']).split(';')
     const schema = documented.content?.[type]?.schema
     if (!schema) return [`${found.operation.operationId} may not answer ${type}`]
-    if (!type.endsWith('json')) return []
     const validator = Compile(this.#resolve(schema) as object)
     const value: unknown = type.endsWith('json') ? JSON.parse(body) : body
     return validator.Errors(value).map(({ instancePath, message }) => `${instancePath} ${message}`)
