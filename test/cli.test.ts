@@ -11,7 +11,8 @@ import { cli, onTerminal, piped, type CliPlace } from './support/cli.js'
 import { makePayer } from './support/credit.js'
 import { temporaryFolder } from './support/services.js'
 
-const { app, adminKey, makeKey, database, redisLine, others } = await startAdminApi(t)
+const { app, adminKey, dependencies, makeKey, database, redisLine, others } = await startAdminApi(t)
+const { redis } = dependencies
 await app.listen({ host: '127.0.0.1', port: 0 })
 const { port } = app.server.address() as AddressInfo
 const cwd = await temporaryFolder(t)
@@ -182,7 +183,9 @@ t.test('scripts can tell how it ended, and people why', async (t) => {
 t.test('a service that is away is trouble that may pass', async (t) => {
   await redisLine.cut()
   const told = await cli(['blacklist', 'list'], place)
+  const back = new Promise((resolve) => redis.once('ready', resolve))
   await redisLine.mend()
+  await back
   t.equal(told.code, 5)
   t.match(told.err, /^linger: Redis .*\. Try again later\.\n$/)
 })
