@@ -217,6 +217,7 @@ type Optional =
   | 'routesDir'
   | 'recordingsDir'
   | 'recordingsUrl'
+  | 'cdrRetention'
 
 export type Config = Readonly<
   { [K in Exclude<keyof Settings, Optional>]: Value<Settings[K]> } & {

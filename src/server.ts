@@ -11,6 +11,7 @@ import { LiveCalls } from './call/live.js'
 import { CallsOfNodes } from './call/remote/calls-everywhere.js'
 import type { SessionDependencies } from './call/session-dependencies.js'
 import { Session } from './call/session.js'
+import { CdrMonths } from './cdr-months.js'
 import type { Config } from './config.js'
 import { CallerGone } from './esl/errors.js'
 import { Listener } from './esl/listener.js'
@@ -29,7 +30,6 @@ import { Catalog } from './store/catalog.js'
 import { checkDatabase, openPool } from './store/database.js'
 import type { LowBalance } from './store/low-balance.js'
 import { migrateDatabase } from './store/migrate.js'
-import { ensurePartitions } from './store/partitions.js'
 import { reserveCredit } from './store/reservations.js'
 import { seedDemo } from './store/seed.js'
 import { Watch } from './watch.js'
@@ -63,7 +63,6 @@ export interface Server {
   close(options: { deadlineMs: number }): Promise<void>
 }
 
-const partitionCheckMs = 6 * 60 * 60 * 1000
 /** How long a stop waits for PostgreSQL to take what is in the journal. */
 const deliveryMs = 10_000
 /** Of the journal, for a call in progress: its record, and what LMDB rewrites with it. */
@@ -98,16 +97,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     await checkDatabase(pool)
     await migrateDatabase(databaseUrl)
     await seedDemo(pool)
-    await ensurePartitions(pool, new Date())
+    const cdrMonths = await CdrMonths.start({ pool, retention: config.cdrRetention, log })
+    undo.push(() => cdrMonths.close())
     const firstAdminKey = await ensureFirstKey(pool, config.adminKey)
-    const partitions = setInterval(() => {
-      ensurePartitions(pool, new Date()).catch((error: unknown) => {
-        log.error({ err: error }, 'the CDR partitions of the months to come could not be made')
-      })
-    }, partitionCheckMs)
-    undo.push(() => {
-      clearInterval(partitions)
-    })
     const catalog = await Catalog.load(pool, { log })
     undo.push(() => catalog.close())
     const screening = new Screening({

@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net'
+import type { Retention } from './store/retention.js'
 
 /** What the settings' texts mean (src/config.ts). Each function answers undefined for a text that is not allowed. */
 
@@ -140,4 +141,12 @@ function decoded(text: string): string | undefined {
   } catch {
     return undefined
   }
+}
+
+/** `400d` or `24m`: long enough that what still comes from a journal is not among it. */
+export function retention(text: string): Retention | undefined {
+  const [, digits, unit] = /^(\d{1,5})([dm])$/.exec(text) ?? []
+  const count = Number(digits)
+  if (unit === 'd') return count >= 62 && count <= 36_500 ? { unit: 'days', count } : undefined
+  return unit === 'm' && count >= 2 && count <= 1_200 ? { unit: 'months', count } : undefined
 }

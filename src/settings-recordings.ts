@@ -1,8 +1,8 @@
 import { RecordingTemplate } from './call/recording/recording-template.js'
 import { setting } from './setting.js'
-import { flag, recordingFolder, urlPrefix, whole } from './setting-values.js'
+import { flag, recordingFolder, retention, urlPrefix, whole } from './setting-values.js'
 
-/** Where talks are recorded to, and how long that is kept. */
+/** Where talks are recorded to, and how long that and the CDRs are kept. */
 export const recordingSettings = {
   recordingsDir: setting({
     name: 'RECORDINGS_DIR',
@@ -38,5 +38,12 @@ export const recordingSettings = {
     allowed: 'a whole number from 0 to 36500',
     purpose: 'How long recordings are kept, in days, where this machine sees their folder; 0: for ever',
     parse: whole(0, 36_500),
+  }),
+  cdrRetention: setting({
+    name: 'CDR_RETENTION',
+    allowed: 'days or months, 62d to 36500d or 2m to 1200m, such as 24m',
+    purpose:
+      'How long CDRs are kept after the end of their month, then the whole month is dropped; without it for ever. What they cost stays in the ledger',
+    parse: retention,
   }),
 }

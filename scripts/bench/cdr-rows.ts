@@ -14,7 +14,10 @@ export interface Month {
 /** The months up to and with the one of `now`, UTC. */
 export function monthsUpTo(now: Date): Month[] {
   const first = (offset: number) => Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + offset)
-  return Array.from({ length: months }, (_, i) => ({ from: first(i + 1 - months), to: first(i + 2 - months) }))
+  return Array.from({ length: months }, (_, i) => ({
+    from: first(i + 1 - months),
+    to: first(i + 2 - months),
+  }))
 }
 
 export interface CallRows {
@@ -54,7 +57,7 @@ export function factsOf(call: number): CallFacts {
   const extension = String(1000 + Math.floor((tenantNumber === 1 ? 2000 : 100) * random()))
   const did = `8428${String(70_000_000 + tenantNumber * 10 + Math.floor(10 * random()))}`
   return {
-    callUuid: uuidOf(random),
+    callUuid: uuidOf(random, call),
     tenant: `c${tenantNumber}`,
     isInbound,
     caller: isInbound ? outside : extension,
@@ -76,16 +79,39 @@ export function rowsOf(call: number, startedAt: number): CallRows {
   const carrierCost = isCharged ? (Math.round((talkMs * 300) / 600) / 100).toFixed(2) : null
   const cause = isAnswered ? causes[0] : (causes[1 + Math.floor(4 * random())] ?? '')
   const gateway = isInbound ? null : `carrier${1 + Math.floor(4 * random())}`
-  const legUuid = uuidOf(random)
+  const legUuid = uuidOf(random, call)
   const source = random() < 0.001 ? 'incomplete' : random() < 0.02 ? 'json_cdr' : 'session'
   const raw = (number: string) => (number.startsWith('84') ? `0${number.slice(2)}` : number)
   const cdr = copyLine([
     ...[callUuid, moment(startedAt), tenant, 'VND', isInbound ? 'inbound' : 'outbound', source],
     ...[caller, called, raw(caller), raw(called), isInbound ? '' : `Extension ${caller}`, callUuid],
-    ...[isAnswered ? legUuid : null, answeredAt, answeredAt, endedAt, String(ringMs + talkMs), String(ringMs)],
-    ...[String(talkMs), String(talkMs), String(isCharged ? talkMs : 0), cause, isAnswered ? '16' : '19', '200'],
+    ...[
+      isAnswered ? legUuid : null,
+      answeredAt,
+      answeredAt,
+      endedAt,
+      String(ringMs + talkMs),
+      String(ringMs),
+    ],
+    ...[
+      String(talkMs),
+      String(talkMs),
+      String(isCharged ? talkMs : 0),
+      cause,
+      isAnswered ? '16' : '19',
+      '200',
+    ],
     ...[random() < 0.5 ? 'caller' : 'called', isInbound ? 'menu' : 'dial', gateway, String(random() < 0.01)],
-    ...[String(random() < 0.005), null, `${callUuid.slice(0, 18)}@192.0.2.1`, 'fs1', 'PCMA', '4.40', null, cost],
+    ...[
+      String(random() < 0.005),
+      null,
+      `${callUuid.slice(0, 18)}@192.0.2.1`,
+      'fs1',
+      'PCMA',
+      '4.40',
+      null,
+      cost,
+    ],
     ...[carrierCost, variables],
   ])
   const charge = isCharged
@@ -111,8 +137,7 @@ const variables = JSON.stringify({
 
 const moment = (ms: number) => new Date(ms).toISOString()
 /** Of values that have nothing to escape: ten million calls are made of it. */
-const copyLine = (values: readonly (string | null)[]) =>
-  values.map((value) => value ?? '\\N').join('\t')
+const copyLine = (values: readonly (string | null)[]) => values.map((value) => value ?? '\\N').join('\t')
 
 /** Mulberry32, begun anew for each call. */
 function randomOf(call: number): () => number {
@@ -125,11 +150,13 @@ function randomOf(call: number): () => number {
   }
 }
 
-function uuidOf(random: () => number): string {
+function uuidOf(random: () => number, call: number): string {
   const part = (length: number) =>
     Math.floor(random() * 2 ** 32)
       .toString(16)
       .padStart(8, '0')
       .slice(-length)
-  return `${part(8)}-${part(4)}-4${part(3)}-8${part(3)}-${part(8)}${part(4)}`
+  // Odd times odd: no two calls have the same, and none looks like the one before.
+  const own = (Math.imul(call, 0x85ebca6b) >>> 0).toString(16).padStart(8, '0')
+  return `${own}-${part(4)}-4${part(3)}-8${part(3)}-${part(8)}${part(4)}`
 }

@@ -89,6 +89,40 @@ export function measureCommits(
   )
 }
 
+export interface CommitsIntoResult {
+  readonly records: number
+  /** CDRs that were there before. */
+  readonly cdrs: number
+  /** From a journal, of as many tenants each. */
+  readonly of: readonly { readonly tenants: number; readonly feeder: Commits }[]
+}
+
+/** The same into tables that have rows already, and stay. */
+export async function commitsInto(
+  pool: pg.Pool,
+  { records, rounds }: { readonly records: number; readonly rounds: number },
+  progress: (text: string) => void,
+): Promise<CommitsIntoResult> {
+  const before = await checkBooks(pool)
+  const bench = new Bench(pool, pool, await postgresCpu(pool))
+  const all = await makeTenants(pool, 't', Math.max(...tenantCounts))
+  const of: CommitsIntoResult['of'][number][] = []
+  for (const count of tenantCounts) {
+    const tenants = all.slice(0, count)
+    const samples: Sample[] = []
+    for (let round = 0; round <= rounds; round++) {
+      progress(`commits among ${before} charged calls, round ${round} of ${rounds}: ${count} tenants`)
+      const sample = await bench.throughFeeder(billedCalls(records, tenants))
+      if (round > 0) samples.push(sample)
+    }
+    of.push({ tenants: count, feeder: commitsOf(samples, records) })
+  }
+  const after = await checkBooks(pool)
+  const expected = before + (rounds + 1) * tenantCounts.length * records
+  if (after !== expected) throw new Error(`${after} CDRs were committed, not ${expected}`)
+  return { records, cdrs: before, of }
+}
+
 const newSamples = () => ({ feeder: [] as Sample[], statement: [] as Sample[], copy: [] as Sample[] })
 
 class Bench {
@@ -104,7 +138,7 @@ class Bench {
 
   async round(records: number, tenants: readonly string[]) {
     const calls = billedCalls(records, tenants)
-    const feeder = await this.#throughFeeder(calls)
+    const feeder = await this.throughFeeder(calls)
     const copied = await readCalls(
       this.#pool,
       calls.map(({ callUuid }) => callUuid),
@@ -114,7 +148,7 @@ class Bench {
     return { feeder, statement, copy }
   }
 
-  async #throughFeeder(calls: readonly CallRecord[]): Promise<Sample> {
+  async throughFeeder(calls: readonly CallRecord[]): Promise<Sample> {
     const dir = await mkdtemp(join(tmpdir(), 'linger-bench-journal-'))
     const log = pino({ level: 'silent' })
     const journal = await Journal.open({ dir, log })
@@ -168,8 +202,9 @@ async function checkBooks(pool: pg.Pool): Promise<number> {
   const { rows } = await pool.query<{ cdrs: number; debits: number; wrong: number }>(
     `SELECT (SELECT count(*)::integer FROM cdrs WHERE cost > 0) AS cdrs,
       (SELECT count(*)::integer FROM ledger WHERE kind = 'debit') AS debits,
-      (SELECT count(*)::integer FROM balances b WHERE balance <>
-        (SELECT coalesce(sum(amount), 0) FROM ledger l WHERE l.tenant_id = b.tenant_id)) AS wrong`,
+      (SELECT count(*)::integer FROM balances
+        LEFT JOIN (SELECT tenant_id, sum(amount) AS total FROM ledger GROUP BY 1) l USING (tenant_id)
+        WHERE balance <> coalesce(total, 0)) AS wrong`,
   )
   const [row] = rows
   if (row?.cdrs !== row?.debits || row?.wrong !== 0) throw new Error(`wrongly billed: ${JSON.stringify(row)}`)
@@ -181,15 +216,17 @@ function result(
   { feeder, statement, copy }: ReturnType<typeof newSamples>,
   records: number,
 ): CommitsOf {
-  const of = (samples: readonly Sample[]): Commits => {
-    const rounds = samples.map(({ seconds }) => records / seconds)
-    const postgres = samples.flatMap(({ postgresCpu }) => (postgresCpu === undefined ? [] : [postgresCpu]))
-    return {
-      perSecond: median(rounds),
-      rounds,
-      nodeCpuUs: median(samples.map(({ nodeCpu }) => nodeCpu / records)),
-      postgresCpuUs: postgres.length > 0 ? median(postgres) / records : undefined,
-    }
-  }
+  const of = (samples: readonly Sample[]) => commitsOf(samples, records)
   return { tenants: tenants.length, feeder: of(feeder), statement: of(statement), copy: of(copy) }
+}
+
+function commitsOf(samples: readonly Sample[], records: number): Commits {
+  const rounds = samples.map(({ seconds }) => records / seconds)
+  const postgres = samples.flatMap(({ postgresCpu }) => (postgresCpu === undefined ? [] : [postgresCpu]))
+  return {
+    perSecond: median(rounds),
+    rounds,
+    nodeCpuUs: median(samples.map(({ nodeCpu }) => nodeCpu / records)),
+    postgresCpuUs: postgres.length > 0 ? median(postgres) / records : undefined,
+  }
 }

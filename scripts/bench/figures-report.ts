@@ -1,4 +1,5 @@
 import type { AuthoriseResult } from './authorise.js'
+import type { Asked, CdrsResult } from './cdrs.js'
 import type { Commits, CommitsResult } from './commits.js'
 import type { Figures } from './figures.js'
 import type { Appends, JournalResult } from './journal.js'
@@ -14,17 +15,19 @@ export const figureTargets = {
   authoriseP99Ms: 3,
   tariff: { importSeconds: 15, megabytes: 150, lookUpNs: 2_000, inForceMs: 2_000 },
   // A hundredth of what the whole call costs, at most.
+  cdrs: { pageP99Ms: 20, filterP99Ms: 1_000 },
   plan: { cpuOfEmpty: 1.05, lookUpNs: 10_000 },
 } as const
 
 /** A paragraph for each part that was measured. */
-export function figuresReport({ journal, commits, authorise, tariff, plan }: Figures): string[] {
+export function figuresReport({ journal, commits, authorise, tariff, plan, cdrs }: Figures): string[] {
   return [
     ...(journal ? [journalTable(journal)] : []),
     ...(commits ? [commitsTable(commits)] : []),
     ...(authorise ? [authoriseTable(authorise)] : []),
     ...(tariff ? [tariffTable(tariff)] : []),
     ...(plan ? [planTable(plan)] : []),
+    ...(cdrs ? cdrsTables(cdrs) : []),
   ]
 }
 
@@ -170,6 +173,37 @@ function planTable(plan: PlanResult): string {
     ['in memory', `${plan.heapMegabytes.toFixed(0)} MB`, '', ''],
   ]
   return table([`The number plan: ${plan.entries} entries`, 'measured', 'target', 'beside it'], rows)
+}
+
+function cdrsTables({ rows, fillSeconds, gigabytes, ...measured }: CdrsResult): string[] {
+  const { pageP99Ms, filterP99Ms } = figureTargets.cdrs
+  const ms = (value: number) => value.toFixed(value < 100 ? 1 : 0)
+  const askedTable = (title: string, all: readonly Asked[], target: number) =>
+    table(
+      [title, 'p50', 'p99', 'longest', 'target p99'],
+      all.map(({ what, p50, p99, longest }) => [
+        what,
+        ...[p50, p99, longest].map(ms),
+        atMost(p99, target, (value) => String(value)),
+      ]),
+    )
+  const { pages, filters, commitsFull, commitsEmpty } = measured
+  const among = commitsFull.of.map(({ tenants, feeder }) => [
+    tenants === 1 ? 'one tenant' : `${tenants} tenants`,
+    count(feeder.perSecond),
+    range(feeder.rounds),
+    atLeast(feeder.perSecond, figureTargets.billedCdrsPerSecond),
+    feeder.nodeCpuUs.toFixed(0),
+    feeder.postgresCpuUs?.toFixed(0) ?? '',
+  ])
+  return [
+    `${rows} CDRs, ${gigabytes.toFixed(1)} GB, filled in ${fillSeconds.toFixed(0)} s\n\n` +
+      askedTable('A page of 100, ms', pages, pageP99Ms),
+    askedTable('A month of the tenant that has half of them, ms', filters, filterP99Ms),
+    `Journal to PostgreSQL, among ${commitsFull.cdrs} charged calls\n\n` +
+      table(['Billed CDRs', 'a second', 'least–most', 'target', 'CPU µs: node', 'PostgreSQL'], among),
+    commitsTable(commitsEmpty),
+  ]
 }
 
 function count(value: number): string {

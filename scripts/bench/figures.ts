@@ -1,4 +1,5 @@
 import { measureAuthorise, type AuthoriseResult } from './authorise.js'
+import { measureCdrs, type CdrsResult } from './cdrs.js'
 import { measureCommits, type CommitsResult } from './commits.js'
 import { measureJournal, type JournalResult } from './journal.js'
 import { withDatabase } from './database.js'
@@ -14,6 +15,7 @@ export interface Figures {
   readonly authorise?: AuthoriseResult
   readonly tariff?: TariffResult
   readonly plan?: PlanResult
+  readonly cdrs?: CdrsResult
 }
 
 /** One after the other: each has the machine to itself. */
@@ -37,5 +39,11 @@ export async function measureFigures(
   if (parts.includes('tariff'))
     figures.tariff = await withDatabase(serverUrl, (url) => measureTariff(url, progress))
   if (parts.includes('plan')) figures.plan = await measurePlan(processes, serverUrl, options, progress)
+  if (parts.includes('cdrs'))
+    figures.cdrs = await measureCdrs(
+      serverUrl,
+      { rows: options.rows, records, rounds: isQuick ? 1 : 3 },
+      progress,
+    )
   return figures
 }

@@ -8,12 +8,13 @@ const isPlain = /^[+-][0-9]+(?:\.[0-9]+)?$/
 
 /**
  * A line, with its end. A text that a spreadsheet would take for a formula gets an apostrophe before it, and so does
- * one that has such apostrophes already: `importedCell` takes one away.
+ * one that has such apostrophes already: `importedCell` takes one away. Nothing is the empty cell.
  */
-export function csvLine(cells: readonly string[]): string {
+export function csvLine(cells: readonly (string | number | boolean | null)[]): string {
   let line = ''
-  for (const [i, cell] of cells.entries()) {
+  for (const [i, value] of cells.entries()) {
     if (i > 0) line += ','
+    const cell = value === null ? '' : String(value)
     const safe = isFormula.test(cell) && !isPlain.test(cell) ? `'${cell}` : cell
     line += mustBeQuoted.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe
   }

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import pg from 'pg'
 import { RedisAway } from '../screening/redis.js'
-import { CursorError, isServerTrouble } from '../store/errors.js'
+import { CursorError, isServerTrouble, TooMuchError } from '../store/errors.js'
 import { ChangeRefused, type RefusalCode } from '../store/refusal.js'
 import { isUploading } from './uploading.js'
 import { echo, fieldErrors, type FieldError, type Violation } from './field-errors.js'
@@ -24,6 +24,8 @@ const table = {
   too_large: { status: 413, title: 'The request is too large' },
   too_long: { status: 414, title: 'The URL is too long' },
   unsupported_media_type: { status: 415, title: 'The body is of another kind than is needed' },
+  too_much: { status: 422, title: 'It would take too long' },
+  unratable: { status: 422, title: 'The call cannot be rated' },
   version_missing: { status: 428, title: 'The version must be said' },
   rate_limited: { status: 429, title: 'There were too many requests' },
   header_too_large: { status: 431, title: 'The header of the request is too large' },
@@ -144,7 +146,7 @@ export function answerNotFound(request: FastifyRequest, reply: FastifyReply): vo
 /**
  * Waits for an answer of PostgreSQL.
  *
- * @throws Problem when it is away or when it was asked for a page by a cursor that is none
+ * @throws Problem when it is away, when it was asked for a page by a cursor that is none, or for too much
  */
 export async function fromStore<T>(answer: Promise<T>): Promise<T> {
   try {
@@ -153,6 +155,10 @@ export async function fromStore<T>(answer: Promise<T>): Promise<T> {
     // Thrown in the middle of a transaction.
     if (error instanceof Problem) throw error
     if (error instanceof CursorError) refuseCursor()
+    if (error instanceof TooMuchError)
+      throw new Problem('too_much', 'That is too much to look through. Ask for one tenant, or less time.', {
+        cause: error,
+      })
     const isSocketsFault =
       error instanceof Error && (error.name === 'Error' || error.name === 'AggregateError')
     if ((isSocketsFault || error instanceof pg.DatabaseError) && isServerTrouble(error)) {
@@ -179,6 +185,7 @@ const refusals: Readonly<Record<RefusalCode, ProblemCode>> = {
   taken: 'taken',
   missing: 'invalid',
   in_use: 'in_use',
+  unratable: 'unratable',
 }
 
 function problemOf(error: unknown, request: FastifyRequest): Problem {

@@ -52,6 +52,7 @@ const reasons = {
   412: 'It was changed since the version that If-Match names',
   413: 'The body is too large',
   415: 'The body is of another kind than is needed',
+  422: 'It cannot be done: `detail` says why',
   428: 'If-Match is missing',
   429: 'There were too many requests, or too many wrong keys: Retry-After says how many seconds to wait',
   503: 'Redis, PostgreSQL or the server that has the call is away',

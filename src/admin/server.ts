@@ -9,6 +9,7 @@ import { audit } from './resources/audit.js'
 import { bookings } from './resources/bookings.js'
 import { callActions } from './resources/call-actions.js'
 import { calls } from './resources/calls.js'
+import { cdrExport } from './resources/cdr-export.js'
 import { cdrs } from './resources/cdrs.js'
 import { costs } from './resources/costs.js'
 import { decks } from './resources/decks.js'
@@ -43,6 +44,7 @@ const resources = [
   bookings,
   callActions,
   calls,
+  cdrExport,
   cdrs,
   costs,
   decks,

@@ -48,6 +48,15 @@ export const plainTerms: Terms = {
   rounding: { mode: 'half_up', decimals: 2 },
 }
 
+/** Of a tenant that may call what has no price: the leg has its charge, of nothing. */
+export const unrated: Rate = {
+  ...plainTerms,
+  prefix: '',
+  prefixEntered: '',
+  description: 'no rate',
+  pricePerMinute: 0n,
+}
+
 export interface RatedLeg {
   /** The time that is paid for: at least the minimum, in whole increments. 0 for a leg that is free. */
   readonly chargedMs: number

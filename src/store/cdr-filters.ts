@@ -4,10 +4,10 @@ import { hasNul } from './database.js'
 export interface CdrFilters {
   readonly tenant?: string
   readonly callUuid?: string
-  /** They started at this moment or later. */
-  readonly from?: Date
+  /** They started at this moment, RFC 3339, or later. */
+  readonly from?: string
   /** They started before this moment. */
-  readonly to?: Date
+  readonly to?: string
   readonly direction?: string
   readonly source?: string
   /** FreeSWITCH's name of the hangup cause. */

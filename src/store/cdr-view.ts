@@ -117,7 +117,7 @@ export function chargeView(row: ChargeRow): ChargeView {
   }
 }
 
-function termsView(terms: RateTerms): TermsView {
+export function termsView(terms: RateTerms): TermsView {
   return {
     ...(terms.connectionFee !== undefined && { connection_fee: terms.connectionFee }),
     ...(terms.minimumSeconds !== undefined && { minimum_seconds: terms.minimumSeconds }),

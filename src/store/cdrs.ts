@@ -12,8 +12,9 @@ import {
   type ChargeView,
 } from './cdr-view.js'
 import { anyText, pageOf, readCursor, type Page } from './cursor.js'
+import { withinTime } from './database.js'
 
-export type { CdrView, ChargeView, TermsView } from './cdr-view.js'
+export { termsView, type CdrView, type ChargeView, type TermsView } from './cdr-view.js'
 
 export interface CdrQuery extends CdrFilters {
   /** CDRs a page. */
@@ -22,6 +23,11 @@ export interface CdrQuery extends CdrFilters {
   readonly cursor?: string
 }
 
+/** How long PostgreSQL may look for a page, in ms; what is found by an index takes a few. */
+const pageTimeoutMs = 10_000
+/** Calls that are read at once for an export: more would keep everything else from its turn. */
+const portion = 500
+
 /** µs since 1970. */
 const moment = /^-?[0-9]{1,16}$/
 
@@ -29,7 +35,7 @@ const moment = /^-?[0-9]{1,16}$/
  * CDRs, the latest first (by their start, then by call_uuid). Pages by keyset: what is committed meanwhile neither
  * repeats nor hides an entry.
  *
- * @throws CursorError
+ * @throws CursorError, or TooMuchError when nothing helps to find them
  */
 export async function listCdrs(pool: pg.Pool, query: CdrQuery): Promise<Page<CdrView>> {
   const { limit, cursor, ...filters } = query
@@ -49,23 +55,23 @@ export async function listCdrs(pool: pg.Pool, query: CdrQuery): Promise<Page<Cdr
   const most = parameters.add(limit + 1)
   const found = numberConditions(filters, parameters).map((ofNumbers) => {
     const all = [...conditions, ...ofNumbers]
-    return `SELECT call_uuid, cdrs.started_at FROM cdrs ${all.length > 0 ? `WHERE ${all.join(' AND ')}` : ''}`
+    // Each in order, and no longer than the page: PostgreSQL does not see by itself that the index has them so.
+    return `(SELECT call_uuid, cdrs.started_at FROM cdrs ${all.length > 0 ? `WHERE ${all.join(' AND ')}` : ''}
+      ORDER BY cdrs.started_at DESC, call_uuid DESC LIMIT ${most})`
   })
   // Which ones they are is found in an index; only those of the page are read.
-  const { rows } = await pool.query<CdrRow & { readonly started_us: string }>(
-    `WITH page AS MATERIALIZED (
+  const text = `WITH page AS MATERIALIZED (
       SELECT call_uuid, started_at FROM (${found.join(' UNION ALL ')}) found
       ORDER BY started_at DESC, call_uuid DESC LIMIT ${most}
     )
     SELECT ${cdrOutputs}, (extract(epoch FROM cdrs.started_at) * 1000000)::bigint AS started_us
     FROM page JOIN cdrs USING (call_uuid, started_at)
-    ORDER BY cdrs.started_at DESC, call_uuid DESC`,
-    parameters.values,
-  )
-  const charges = await chargesOf(
-    pool,
-    rows.slice(0, limit).map((row) => row.call_uuid),
-  )
+    ORDER BY cdrs.started_at DESC, call_uuid DESC`
+  const { rows, charges } = await withinTime(pool, pageTimeoutMs, async (client) => {
+    const { rows } = await client.query<CdrRow & { readonly started_us: string }>(text, parameters.values)
+    const shown = rows.slice(0, limit).map((row) => row.call_uuid)
+    return { rows, charges: await chargesOf(client, shown) }
+  })
   const placed = rows.map(({ started_us: startedAtUs, ...row }) => ({
     row,
     place: [startedAtUs, row.call_uuid],
@@ -76,6 +82,26 @@ export async function listCdrs(pool: pg.Pool, query: CdrQuery): Promise<Page<Cdr
     ({ row }) => cdrView(row, charges.get(row.call_uuid) ?? []),
     ({ place }) => place,
   )
+}
+
+/**
+ * All that apply, the latest first, in portions. Page after page: whoever takes them slowly holds nothing of
+ * PostgreSQL's meanwhile, no connection, and no old state of the tables that could not be cleaned up. What is committed
+ * while it runs may be in it or not; nothing is in it twice.
+ *
+ * @throws what `listCdrs` does
+ */
+export async function* allCdrs(pool: pg.Pool, filters: CdrFilters): AsyncGenerator<readonly CdrView[], void> {
+  let cursor: string | null = null
+  do {
+    const page: Page<CdrView> = await listCdrs(pool, {
+      ...filters,
+      limit: portion,
+      ...(cursor !== null && { cursor }),
+    })
+    yield page.items
+    cursor = page.next
+  } while (cursor !== null)
 }
 
 /** @returns undefined when there is no CDR of this call */

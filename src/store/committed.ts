@@ -26,20 +26,34 @@ export interface CommittedCharge {
 
 const micros = (column: string) => `(extract(epoch FROM ${column}) * 1000000)::float8`
 
-/** Calls that are committed, by their uuids. */
+/** Calls that are committed, by their uuids: as their records were, whatever was rated anew since. */
 export async function readCommitted(
   pool: pg.Pool,
   callUuids: readonly string[],
 ): Promise<ReadonlyMap<string, CommittedCall>> {
   const given = new Map(callUuids.map((callUuid) => [storedText(callUuid), callUuid]))
   const { rows } = await pool.query<CommittedCall & { callUuid: string }>(
-    `SELECT call_uuid AS "callUuid", tenant_id AS tenant, source, cost, ${micros('started_at')} AS "startedAt",
+    `SELECT call_uuid AS "callUuid", tenant_id AS tenant, source, ${micros('started_at')} AS "startedAt",
+      coalesce(first.cost_before, cost) AS cost,
       ARRAY(
         SELECT json_build_object('legUuid', leg_uuid, 'endedAt', ${micros('ended_at')},
           'pricePerMinute', price_per_minute::text)
-        FROM charges WHERE charges.call_uuid = call_keys.call_uuid ORDER BY answered_at, leg_uuid
+        FROM (
+          SELECT leg_uuid, answered_at, ended_at, price_per_minute FROM charges
+          WHERE charges.call_uuid = call_keys.call_uuid AND first.charges_before IS NULL
+          UNION ALL
+          SELECT * FROM jsonb_to_recordset(first.charges_before)
+            AS was (leg_uuid text, answered_at timestamptz, ended_at timestamptz, price_per_minute numeric)
+        ) charge ORDER BY answered_at, leg_uuid
       ) AS charges
-    FROM call_keys JOIN cdrs USING (call_uuid, started_at) WHERE call_uuid = ANY($1)`,
+    FROM call_keys JOIN cdrs USING (call_uuid, started_at)
+      -- What it was rated anew at since is no difference between two records of it.
+      LEFT JOIN LATERAL (
+        SELECT cost_before, charges_before FROM reratings
+        WHERE reratings.call_uuid = call_keys.call_uuid AND reratings.committed_at = cdrs.committed_at
+        ORDER BY number LIMIT 1
+      ) first ON true
+    WHERE call_uuid = ANY($1)`,
     [[...given.keys()]],
   )
   return new Map(rows.map(({ callUuid, ...call }) => [given.get(callUuid) ?? callUuid, call]))

@@ -1,6 +1,8 @@
 import pg from 'pg'
 import type { BaseLogger } from 'pino'
 
+import { TooMuchError } from './errors.js'
+
 export interface PoolOptions {
   /** Connections at most. */
   readonly max: number
@@ -127,17 +129,75 @@ export async function inTransaction<T>(
   }
 }
 
+const statementGivenUp = '57014'
+
+/**
+ * Runs questions whose answers may be long in coming, and gives each up after `timeoutMs`.
+ *
+ * @throws TooMuchError
+ */
+export async function withinTime<T>(
+  pool: pg.Pool,
+  timeoutMs: number,
+  work: (client: pg.ClientBase) => Promise<T>,
+): Promise<T> {
+  try {
+    return await inTransaction(
+      pool,
+      async (client) => {
+        // Compiled first, a question of a second would take two.
+        await client.query(`SET LOCAL statement_timeout = ${timeoutMs}; SET LOCAL jit = off`)
+        return work(client)
+      },
+      'READ ONLY',
+    )
+  } catch (error) {
+    if (error instanceof pg.DatabaseError && error.code === statementGivenUp)
+      throw new TooMuchError(`there was no answer within ${timeoutMs} ms`, { cause: error })
+    throw error
+  }
+}
+
 /** PostgreSQL's texts hold no NUL, and a parameter with one is an error: nothing in there can equal such a text. */
 export function hasNul(text: string | undefined): boolean {
   return text?.includes('\0') === true
 }
 
 /** What only one node may do at a time. */
-const locks = { partitions: 1, seed: 2, firstKey: 3 } as const
+const locks = { partitions: 1, seed: 2, firstKey: 3, retention: 4 } as const
 /** Keeps these locks apart from those of other programs on the same database: "LING". */
 const lockSpace = 0x4c494e47
 
 /** Waits for the lock and holds it to the end of the transaction. */
 export async function lockFor(client: pg.ClientBase, purpose: keyof typeof locks): Promise<void> {
   await client.query('SELECT pg_advisory_xact_lock($1, $2)', [lockSpace, locks[purpose]])
+}
+
+/**
+ * Does what takes several transactions, unless somebody else is at it.
+ *
+ * @returns undefined: somebody is
+ */
+export async function unlessLocked<T>(
+  pool: pg.Pool,
+  purpose: keyof typeof locks,
+  work: () => Promise<T>,
+): Promise<T | undefined> {
+  const client = await pool.connect()
+  const lock = [lockSpace, locks[purpose]]
+  let isBroken = true
+  try {
+    const { rows } = await client.query<{ is_ours: boolean }>(
+      'SELECT pg_try_advisory_lock($1, $2) AS is_ours',
+      lock,
+    )
+    const isOurs = rows[0]?.is_ours === true
+    const result = isOurs ? await work() : undefined
+    if (isOurs) await client.query('SELECT pg_advisory_unlock($1, $2)', lock)
+    isBroken = false
+    return result
+  } finally {
+    // The lock goes with its connection.
+    client.release(isBroken)
+  }
 }

@@ -23,6 +23,11 @@ export class CursorError extends Error {
   override readonly name = 'CursorError'
 }
 
+/** PostgreSQL was asked for more than it could find in the time that it was given. */
+export class TooMuchError extends Error {
+  override readonly name = 'TooMuchError'
+}
+
 /**
  * SQLSTATE classes that speak of the server or of the way to it, not of what was sent: connection (08),
  * feature of a pooler in between (0A), read-only after a failover (25), authorization (28), database gone (3D),
@@ -37,7 +42,7 @@ const serverTroubles = new Set(['08', '0A', '25', '26', '28', '3D', '40', '42', 
  * itself (a socket that broke, a time-out) may.
  */
 export function isServerTrouble(error: unknown): boolean {
-  if (error instanceof CommitError) return false
+  if (error instanceof CommitError || error instanceof TooMuchError) return false
   if (!(error instanceof pg.DatabaseError) || error.code === undefined) return true
   // The month's table was made while the row was on its way to the default one: next time it finds it.
   if (error.code === '23514' && error.table === 'cdrs_default' && error.constraint === undefined) return true

@@ -6,9 +6,10 @@ import pg from 'pg'
  * - `conflict`: somebody changed it since it was read;
  * - `taken`: another entry has the number, or another tenant;
  * - `missing`: it refers to something that there is not;
- * - `in_use`: something refers to it.
+ * - `in_use`: something refers to it;
+ * - `unratable`: a call cannot be rated anew.
  */
-export type RefusalCode = 'invalid' | 'not_found' | 'conflict' | 'taken' | 'missing' | 'in_use'
+export type RefusalCode = 'invalid' | 'not_found' | 'conflict' | 'taken' | 'missing' | 'in_use' | 'unratable'
 
 /**
  * A change that was not made; the message says why, in words for who asked for it. A transaction that it was to be

@@ -140,7 +140,22 @@ async function readLines(
 
 /** Told apart because each kind of line of a call has an index of its own. */
 function isOfCall(callUuid: string): string {
-  return `(kind = 'debit' AND call_uuid = ${callUuid} OR kind <> 'debit' AND call_uuid = ${callUuid})`
+  return `(kind = 'debit' AND rerating IS NULL AND call_uuid = ${callUuid}
+    OR kind = 'debit' AND rerating IS NOT NULL AND call_uuid = ${callUuid}
+    OR kind <> 'debit' AND call_uuid = ${callUuid})`
+}
+
+/** All lines of a call, of whichever tenants, the first one first. */
+export async function transactionsOfCall(
+  db: pg.Pool | pg.ClientBase,
+  callUuid: string,
+): Promise<Transaction[]> {
+  if (hasNul(callUuid)) return []
+  const { rows } = await db.query<TransactionRow & { readonly tenant_id: string }>(
+    `SELECT tenant_id, ${outputs} FROM ledger WHERE ${isOfCall('$1')} ORDER BY id`,
+    [callUuid],
+  )
+  return rows.map((row) => transaction(row.tenant_id, row))
 }
 
 function transaction(tenant: string, row: TransactionRow): Transaction {

@@ -1,122 +1,31 @@
-import { Type, type FastifyPluginCallbackTypebox, type TSchema } from '@fastify/type-provider-typebox'
-import { listCdrs, type CdrView, type ChargeView, type TermsView } from '../../store/cdrs.js'
-import { access } from '../access.js'
-import { fromStore } from '../errors.js'
-import {
-  cursor,
-  defaultLimit,
-  limit,
-  milliseconds,
-  moment,
-  money,
-  nullable,
-  page,
-  problems,
-  queryTenant,
-  security,
-} from '../schemas.js'
+import { Type, type FastifyPluginCallbackTypebox, type Static } from '@fastify/type-provider-typebox'
+import { formatMoney, parseMoney } from '../../billing/money.js'
+import { cdrTotals, type CdrTotals } from '../../store/cdr-totals.js'
+import { listCdrs, readCdr, termsView, type CdrView } from '../../store/cdrs.js'
+import { rerateCall, type Rerating } from '../../store/rerate.js'
+import { readReratings } from '../../store/reratings.js'
+import { transactionsOfCall } from '../../store/transactions.js'
+import { access, boundTenant } from '../access.js'
+import { audited } from '../audited.js'
 import type { AdminDependencies } from '../dependencies.js'
+import { fromStore, Problem } from '../errors.js'
+import { echo } from '../field-errors.js'
+import { cursor, defaultLimit, limit, noQuery, page, problems, security } from '../schemas.js'
+import { cdrFilters, filtersOf } from './cdr-query.js'
+import { call, cdr, rerated, totals, type CallView } from './cdr-schemas.js'
+import { shownTransaction } from './transactions.js'
 
-const text = (description?: string) => Type.String(description === undefined ? {} : { description })
+const mostItems = 1000
+/** How long PostgreSQL may add up: as long as a client waits without doubt. */
+const totalsTimeoutMs = 10_000
 
-const terms = Type.Object(
-  {
-    connection_fee: Type.Optional(money('Once a leg, beside its time')),
-    minimum_seconds: Type.Optional(Type.Integer({ description: 'The least time that is paid for' })),
-    increment_seconds: Type.Optional(Type.Integer({ description: 'What longer times are rounded up to' })),
-    grace_seconds: Type.Optional(Type.Integer({ description: 'A shorter leg is free' })),
-    minimum_cost: Type.Optional(money('The least that a leg costs')),
-    maximum_cost: Type.Optional(money('The most that a leg costs')),
-    rounding: Type.Optional(
-      Type.Object(
-        { mode: Type.Enum(['up', 'down', 'half_up', 'half_even']), decimals: Type.Integer() },
-        { additionalProperties: false },
-      ),
-    ),
-  } satisfies Record<keyof TermsView, TSchema>,
-  {
-    additionalProperties: false,
-    description:
-      'The rate beside its price; what is left out is 0 or none, and the rounding half up to 2 decimals',
-  },
-)
+const callParams = Type.Object({
+  uuid: Type.String({ minLength: 1, maxLength: 256, description: "The call's call_uuid" }),
+})
 
-const charge = Type.Object(
-  {
-    leg_uuid: text(),
-    gateway: nullable(text('Null: the leg went to an extension, at the inbound tariff')),
-    number: text('As it was dialled, in normal form'),
-    prefix: text("The rate's prefix in normal form"),
-    prefix_entered: text("The rate's prefix as it was entered"),
-    description: text(),
-    price_per_minute: money('Price of a minute'),
-    terms,
-    answered_at: moment('When the leg was answered'),
-    ended_at: moment('When the leg ended'),
-    billed_ms: milliseconds('How long the leg lasted'),
-    charged_ms: milliseconds('What of that is paid for: at least the minimum, in whole increments'),
-    cost: money('What the tenant pays for the leg'),
-    carrier_cost: nullable(money('What the carrier takes for the leg')),
-  } satisfies Record<keyof ChargeView, TSchema>,
-  { additionalProperties: false },
-)
+export const cdrs: FastifyPluginCallbackTypebox<AdminDependencies> = (app, dependencies, done) => {
+  const { pool } = dependencies
 
-const cdr = Type.Unsafe<CdrView>(
-  Type.Object(
-    {
-      call_uuid: text(),
-      tenant: nullable(text('Null: no tenant was found, and the call was refused')),
-      direction: Type.Enum(['inbound', 'outbound', 'internal']),
-      caller: text('In normal form'),
-      called: text('In normal form'),
-      caller_raw: text('As it came'),
-      called_raw: text('As it came'),
-      caller_name: text(),
-      started_at: moment('When the call reached the switch'),
-      answered_at: nullable(moment('When the caller was answered')),
-      bridged_at: nullable(moment('When the talk began')),
-      ended_at: moment('When the call ended'),
-      duration_ms: milliseconds('From start to end'),
-      ring_ms: milliseconds('From start to answer'),
-      answered_ms: milliseconds('From answer to end'),
-      bridged_ms: milliseconds('The talk'),
-      billed_ms: milliseconds('Charged time of all legs'),
-      hangup_cause: text("FreeSWITCH's name of the cause"),
-      q850_cause: nullable(Type.Integer()),
-      sip_status: nullable(Type.Integer()),
-      hung_up_by: nullable(Type.Enum(['caller', 'called', 'server', 'switch'])),
-      gateway: nullable(text('The gateway that was used last')),
-      route: nullable(text()),
-      cost: money('What the tenant pays: the sum of the charges'),
-      carrier_cost: nullable(money('What the carriers take')),
-      currency: nullable(text('ISO 4217')),
-      source: text(
-        'Where the record comes from: session, link, json_cdr; incomplete: to its last sign of life',
-      ),
-      is_vip: Type.Boolean(),
-      is_blacklisted: Type.Boolean(),
-      taken_over: Type.Boolean({ description: 'More than one node had the call' }),
-      refusal: nullable(text('Why the call was refused')),
-      a_leg_uuid: text(),
-      b_leg_uuid: nullable(text()),
-      sip_call_id: nullable(text()),
-      switch_name: nullable(text()),
-      codec: nullable(text()),
-      mos: nullable(text()),
-      recording_path: nullable(
-        text(
-          'Where the switch wrote it, last; `variables.earlier_recordings` says where before, separated by spaces',
-        ),
-      ),
-      recording_url: nullable(text('Where it can be fetched')),
-      variables: Type.Record(Type.String(), Type.String(), { description: 'Some variables of the channel' }),
-      charges: Type.Array(charge, { description: 'The gateway legs that were charged' }),
-    } satisfies Record<keyof CdrView, TSchema>,
-    { additionalProperties: false },
-  ),
-)
-
-export const cdrs: FastifyPluginCallbackTypebox<AdminDependencies> = (app, { pool }, done) => {
   app.get(
     '/cdrs',
     {
@@ -127,34 +36,169 @@ export const cdrs: FastifyPluginCallbackTypebox<AdminDependencies> = (app, { poo
         summary: 'Call detail records, the latest first',
         security,
         querystring: Type.Object(
-          {
-            limit: limit(1000),
-            cursor,
-            tenant: queryTenant,
-            call_uuid: Type.Optional(
-              Type.String({
-                minLength: 1,
-                maxLength: 256,
-                description: 'Only the record of this call',
-                examples: ['0b7e7f4e-2f0a-4c5b-9f3e-8a3f0f9d2a10'],
-              }),
-            ),
-          },
+          { limit: limit(mostItems), cursor, ...cdrFilters },
           { additionalProperties: false },
         ),
-        response: { 200: page(cdr), ...problems() },
+        response: { 200: page(cdr), ...problems(422) },
       },
     },
-    ({ query }) =>
+    ({ query: { limit: most, cursor: from, ...asked } }) =>
       fromStore(
         listCdrs(pool, {
-          limit: query.limit ?? defaultLimit,
-          ...(query.cursor !== undefined && { cursor: query.cursor }),
-          ...(query.tenant !== undefined && { tenant: query.tenant }),
-          ...(query.call_uuid !== undefined && { callUuid: query.call_uuid }),
+          ...filtersOf(asked, dependencies),
+          limit: most ?? defaultLimit,
+          ...(from !== undefined && { cursor: from }),
         }),
       ),
   )
 
+  app.get(
+    '/cdrs/totals',
+    {
+      config: access('read', 'own'),
+      schema: {
+        operationId: 'totalCdrs',
+        tags: ['cdrs'],
+        summary: 'What call detail records come to',
+        security,
+        querystring: Type.Object(cdrFilters, { additionalProperties: false }),
+        response: { 200: totals, ...problems(422) },
+      },
+    },
+    async ({ query }) =>
+      shownTotals(await fromStore(cdrTotals(pool, filtersOf(query, dependencies), totalsTimeoutMs))),
+  )
+
+  app.get(
+    '/cdrs/:uuid',
+    {
+      config: access('read', 'own'),
+      schema: {
+        operationId: 'getCdr',
+        tags: ['cdrs'],
+        summary: 'One call: its record, legs and their rates, ledger lines and recordings',
+        security,
+        querystring: noQuery,
+        params: callParams,
+        response: { 200: call, ...problems(404) },
+      },
+    },
+    async (request) => {
+      const { uuid } = request.params
+      const own = boundTenant(request)
+      const found = await fromStore(readCdr(pool, uuid))
+      if (!found || (own !== undefined && found.tenant !== own)) return refuseUnknownCall(uuid)
+      const lines = await fromStore(transactionsOfCall(pool, uuid))
+      const reratings = await fromStore(readReratings(pool, uuid))
+      const view: CallView = {
+        ...found,
+        recording: recordingOf(found),
+        // A record that was replaced may have been another tenant's.
+        transactions: lines
+          .filter(({ tenant }) => own === undefined || tenant === own)
+          .map((line) => ({ tenant: line.tenant, ...shownTransaction(line) })),
+        reratings: reratings.map(({ number, reason, costBefore, cost, createdAt }) => ({
+          ...{ number, reason, cost_before: costBefore, cost, created_at: createdAt.toISOString() },
+        })),
+      }
+      return view
+    },
+  )
+
+  app.post(
+    '/cdrs/:uuid/rerate',
+    {
+      config: access('admin', 'no'),
+      schema: {
+        operationId: 'rerateCdr',
+        tags: ['cdrs'],
+        summary: 'Rates a call anew',
+        description:
+          "Each charged leg is rated by what the tenant's deck says now of the moment of its answer. The old cost is " +
+          'refunded and the new one debited. With unchanged rates nothing is written, however often it is asked.',
+        security,
+        querystring: noQuery,
+        params: callParams,
+        body: Type.Object(
+          {
+            reason: Type.String({
+              minLength: 1,
+              maxLength: 500,
+              description: 'Kept, and shown in the ledger',
+            }),
+            dry_run: Type.Optional(Type.Boolean({ description: 'Only say what would become of it' })),
+          },
+          { additionalProperties: false, examples: [{ reason: 'Price of 1 January was entered late' }] },
+        ),
+        response: { 200: rerated, ...problems(404, 413, 415, 422) },
+      },
+    },
+    async (request) => {
+      const { uuid } = request.params
+      const { reason, dry_run: isDry = false } = request.body
+      const rerating = await audited(request, pool, async (client, note) => {
+        const result = await rerateCall(client, uuid, { reason, isDry })
+        if (result.isChange && !isDry)
+          note({
+            tenant: result.tenant,
+            target: `cdr ${uuid}`,
+            before: { cost: result.costBefore },
+            after: { cost: result.cost, reason },
+          })
+        return result
+      })
+      if (rerating.low) dependencies.onLowBalance?.(rerating.low)
+      return shownRerating(uuid, rerating, isDry)
+    },
+  )
+
   done()
+}
+
+function refuseUnknownCall(uuid: string): never {
+  throw new Problem('not_found', `There is no CDR of call ${echo(uuid)}.`)
+}
+
+function recordingOf(found: CdrView): CallView['recording'] {
+  const { recording_path: path, recording_url: url, variables } = found
+  if (path === null) return null
+  return { path, url, earlier: variables.earlier_recordings?.split(' ') ?? [] }
+}
+
+function shownTotals(sums: CdrTotals): Static<typeof totals> {
+  const { calls, answered, durationMs, talkMs, billedMs, money } = sums
+  return {
+    calls,
+    answered,
+    answer_seizure_ratio: calls === 0 ? null : Math.round((answered / calls) * 10_000) / 10_000,
+    duration_ms: durationMs,
+    talk_ms: talkMs,
+    billed_ms: billedMs,
+    money: money.map(({ currency, cost, carrierCost }) => ({ currency, cost, carrier_cost: carrierCost })),
+  }
+}
+
+function shownRerating(uuid: string, rerating: Rerating, isDry: boolean): Static<typeof rerated> {
+  const { currency, costBefore, cost, charges, isChange } = rerating
+  return {
+    call_uuid: uuid,
+    dry_run: isDry,
+    changed: isChange,
+    currency,
+    cost_before: costBefore,
+    cost,
+    difference: formatMoney(parseMoney(cost) - parseMoney(costBefore)),
+    charges: charges.map((charge) => ({
+      leg_uuid: charge.legUuid,
+      number: charge.number,
+      cost_before: charge.costBefore,
+      cost: charge.cost,
+      prefix: charge.prefix,
+      prefix_entered: charge.prefixEntered,
+      description: charge.description,
+      price_per_minute: charge.pricePerMinute,
+      terms: termsView(charge.terms),
+      charged_ms: charge.chargedMs,
+    })),
+  }
 }

@@ -1,4 +1,4 @@
-import { plainTerms, type Rate } from '../../billing/rating.js'
+import { unrated, type Rate } from '../../billing/rating.js'
 import { isTollAllowed, numberClass } from '../../numbering/number-class.js'
 import type { Catalog, Tenant } from '../../store/catalog.js'
 import type { Identity } from '../identify.js'
@@ -9,15 +9,6 @@ export interface LegRateOptions {
   readonly catalog: Catalog
   /** Ends the call, and says why. */
   readonly refuse: (cause: string, why: string) => Promise<never>
-}
-
-/** Of a tenant that may call what has no price: the leg has its charge, of nothing. */
-const unrated: Rate = {
-  ...plainTerms,
-  prefix: '',
-  prefixEntered: '',
-  description: 'no rate',
-  pricePerMinute: 0n,
 }
 
 /** Whether what is dialled is an emergency number: the one that was called, or one that the call's flow leads to. */
