@@ -59,7 +59,8 @@ export class CdrMonths {
     try {
       await dropOldCdrs(pool, { retention, now: new Date(), log, signal: this.#stop.signal })
     } catch (error) {
-      if (!this.#stop.signal.aborted) log.warn({ err: error }, 'old CDRs could not be dropped; trying again later')
+      if (!this.#stop.signal.aborted)
+        log.warn({ err: error }, 'old CDRs could not be dropped; trying again later')
     }
   }
 }

@@ -36,7 +36,9 @@ function rateOf(prefix: string, price: string, terms: Partial<Rate> = {}): Rate 
 
 /** A tenant whose deck has exactly these rates. */
 async function payer(id: string, rates: readonly Rate[], terms: Record<string, string> = {}) {
-  await pool.query(`INSERT INTO decks (id, name, currency) VALUES ($1, $1, 'VND') ON CONFLICT DO NOTHING`, [id])
+  await pool.query(`INSERT INTO decks (id, name, currency) VALUES ($1, $1, 'VND') ON CONFLICT DO NOTHING`, [
+    id,
+  ])
   await importRates(pool, id, rates, { isWhole: true })
   const tenant = await makePayer(pool, id, '10000', terms)
   await pool.query('UPDATE tenants SET deck_id = $1 WHERE id = $1', [id])
@@ -54,9 +56,14 @@ story('a call is rated anew: the old cost comes back, the new one is debited', a
   const tenant = await payer('anew', [rateOf('8490', '500')])
   const call = paidCall(60_000, { tenant })
   await commitRecords(pool, [call])
-  await importRates(pool, 'anew', [rateOf('849', '100'), rateOf('8490', '300', { connectionFee: parseMoney('7') })], {
-    isWhole: true,
-  })
+  await importRates(
+    pool,
+    'anew',
+    [rateOf('849', '100'), rateOf('8490', '300', { connectionFee: parseMoney('7') })],
+    {
+      isWhole: true,
+    },
+  )
   const plan = await rerate(call.callUuid, true)
   t.match(plan, { isChange: true, costBefore: '500.00', cost: '307.00', currency: 'VND', tenant })
   t.same(await linesOf(call.callUuid), ['debit -500.00'], 'a dry run writes nothing')
@@ -64,7 +71,9 @@ story('a call is rated anew: the old cost comes back, the new one is debited', a
   t.same(await linesOf(call.callUuid), ['debit -500.00', 'refund 500.00', 'debit -307.00'])
   t.match(await readCdr(pool, call.callUuid), {
     cost: '307.00',
-    charges: [{ cost: '307.00', price_per_minute: '300.00', terms: { connection_fee: '7.00' }, carrier_cost: null }],
+    charges: [
+      { cost: '307.00', price_per_minute: '300.00', terms: { connection_fee: '7.00' }, carrier_cost: null },
+    ],
   })
   t.match(await booksOf(pool, tenant), { balance: '9693.000000', cdrs: '307.000000', breaks: 0 })
 
@@ -105,7 +114,10 @@ story('legs at the inbound tariff are rated by it, an extension by exactly its n
   await pool.query(`INSERT INTO extensions (tenant_id, number) VALUES ('inbound', '8400')`)
   await commitRecords(pool, [did, extension])
   t.match(await rerate(did.callUuid), { cost: '900.00', charges: [{ number: '1000', prefix: '84' }] })
-  await t.rejects(rerate(extension.callUuid), { code: 'unratable', message: /to "8400", .* has no rate: in "inbound"/ })
+  await t.rejects(rerate(extension.callUuid), {
+    code: 'unratable',
+    message: /to "8400", .* has no rate: in "inbound"/,
+  })
   await importRates(pool, 'inbound', [rateOf('8400', '60')])
   t.match(await rerate(extension.callUuid), { cost: '60.00' })
 })
@@ -153,7 +165,8 @@ story('a balance that falls below its threshold by it is told of, once', async (
 story('what is spent of the day follows', async (t) => {
   const tenant = await payer('spent', [rateOf('8490', '300')])
   const spent = async () =>
-    (await pool.query<{ spent: string }>('SELECT spent FROM balances WHERE tenant_id = $1', [tenant])).rows[0]?.spent
+    (await pool.query<{ spent: string }>('SELECT spent FROM balances WHERE tenant_id = $1', [tenant])).rows[0]
+      ?.spent
   const today = paidCall(60_000, { tenant })
   const before = paidCall(60_000, { tenant })
   await commitRecords(pool, [today, before])
@@ -167,22 +180,25 @@ story('what is spent of the day follows', async (t) => {
   t.equal(await spent(), '800.000000', 'what was spent yesterday gives nothing back today')
 })
 
-story('a record that takes the place of an incomplete one that was rated anew corrects what it costs', async (t) => {
-  const tenant = await payer('incomplete', [rateOf('8490', '300')])
-  const real = paidCall(60_000, { tenant })
-  await commitRecords(pool, [incompleteCall(real, 30_000)])
-  await rerate(real.callUuid)
-  t.ok(await replaceIncomplete(pool, real))
-  t.same(await linesOf(real.callUuid), [
-    ...['debit -250.00', 'refund 250.00', 'debit -150.00', 'adjustment -350.00'],
-  ])
-  t.match(await readCdr(pool, real.callUuid), { cost: '500.00', source: 'session' })
-  await rerate(real.callUuid)
-  t.same((await linesOf(real.callUuid)).slice(4), ['refund 500.00', 'debit -300.00'])
-  t.match(await booksOf(pool, tenant), { balance: '9700.000000', cdrs: '300.000000', breaks: 0 })
-  const committed = (await readCommitted(pool, [real.callUuid])).get(real.callUuid)
-  t.match(committed, { cost: '500.000000', charges: [{ pricePerMinute: '500.000000' }] })
-})
+story(
+  'a record that takes the place of an incomplete one that was rated anew corrects what it costs',
+  async (t) => {
+    const tenant = await payer('incomplete', [rateOf('8490', '300')])
+    const real = paidCall(60_000, { tenant })
+    await commitRecords(pool, [incompleteCall(real, 30_000)])
+    await rerate(real.callUuid)
+    t.ok(await replaceIncomplete(pool, real))
+    t.same(await linesOf(real.callUuid), [
+      ...['debit -250.00', 'refund 250.00', 'debit -150.00', 'adjustment -350.00'],
+    ])
+    t.match(await readCdr(pool, real.callUuid), { cost: '500.00', source: 'session' })
+    await rerate(real.callUuid)
+    t.same((await linesOf(real.callUuid)).slice(4), ['refund 500.00', 'debit -300.00'])
+    t.match(await booksOf(pool, tenant), { balance: '9700.000000', cdrs: '300.000000', breaks: 0 })
+    const committed = (await readCommitted(pool, [real.callUuid])).get(real.callUuid)
+    t.match(committed, { cost: '500.000000', charges: [{ pricePerMinute: '500.000000' }] })
+  },
+)
 
 story('the same record once more is no other one, whatever the call was rated at since', async (t) => {
   const tenant = await payer('again', [rateOf('8490', '300')])
@@ -220,8 +236,12 @@ t.test('the audit finds a rerating without its money, and money without its rera
     `INSERT INTO ledger (tenant_id, kind, amount, balance_after, description, call_uuid, rerating)
     VALUES ('forged', '${kind}', ${amount}, ${after}, '', '${call.callUuid}', ${number});
     UPDATE balances SET balance = balance + ${amount} WHERE tenant_id = 'forged';`
-  t.match(await pretend(line('refund', 500, 10_000, 1)), [{ tenant, what: /costs 500.000000, .* debit of 0/ }])
-  t.match(await pretend(line('debit', -300, 9200, 1)), [{ tenant, what: /costs 500.000000, .* debit of 800/ }])
+  t.match(await pretend(line('refund', 500, 10_000, 1)), [
+    { tenant, what: /costs 500.000000, .* debit of 0/ },
+  ])
+  t.match(await pretend(line('debit', -300, 9200, 1)), [
+    { tenant, what: /costs 500.000000, .* debit of 800/ },
+  ])
   for (const twice of [
     line('debit', -300, 9200, 1) + line('debit', -300, 8900, 1),
     line('topup', 300, 9800, 1),

@@ -48,7 +48,25 @@ export function matchesNothing(filters: CdrFilters): boolean {
     .some((value) => typeof value === 'string' && hasNul(value))
 }
 
-/** The conditions of all filters but `caller` and `called`, on the table `cdrs`. */
+/** Of `from` and `to`, on the table `cdrs`. */
+export function timeConditions({ from, to }: CdrFilters, parameters: Parameters): string[] {
+  return [
+    ...(from === undefined ? [] : [`cdrs.started_at >= ${parameters.add(from)}::timestamptz`]),
+    ...(to === undefined ? [] : [`cdrs.started_at < ${parameters.add(to)}::timestamptz`]),
+  ]
+}
+
+/** By what an index has in the order of time (sql/017_cdr_search.sql). */
+const indexed: ReadonlySet<string> = new Set<keyof CdrFilters>([
+  ...(['tenant', 'from', 'to', 'callUuid', 'caller', 'called'] as const),
+])
+
+/** Whether an index leads to the calls that are meant, and past no others. */
+export function isFoundByIndex(filters: CdrFilters): boolean {
+  return Object.keys(filters).every((name) => indexed.has(name))
+}
+
+/** The conditions of all other filters but `caller` and `called`. */
 export function conditionsOf(filters: CdrFilters, parameters: Parameters): string[] {
   const conditions: string[] = []
   const when = (value: unknown, condition: (place: string) => string) => {
@@ -56,8 +74,6 @@ export function conditionsOf(filters: CdrFilters, parameters: Parameters): strin
   }
   when(filters.tenant, (place) => `tenant_id = ${place}`)
   when(filters.callUuid, (place) => `call_uuid = ${place}`)
-  when(filters.from, (place) => `cdrs.started_at >= ${place}::timestamptz`)
-  when(filters.to, (place) => `cdrs.started_at < ${place}::timestamptz`)
   when(filters.direction, (place) => `direction = ${place}`)
   when(filters.source, (place) => `source = ${place}`)
   when(filters.cause, (place) => `hangup_cause = ${place}`)

@@ -1,7 +1,14 @@
 import type pg from 'pg'
 
 import { formatMoney, parseMoney } from '../billing/money.js'
-import { conditionsOf, matchesNothing, numberConditions, Parameters, type CdrFilters } from './cdr-filters.js'
+import {
+  conditionsOf,
+  matchesNothing,
+  numberConditions,
+  Parameters,
+  timeConditions,
+  type CdrFilters,
+} from './cdr-filters.js'
 import { withinTime } from './database.js'
 
 /** What calls come to. */
@@ -62,7 +69,7 @@ export async function cdrTotals(pool: pg.Pool, filters: CdrFilters, timeoutMs: n
 
 function readTotals(pool: pg.Pool, filters: CdrFilters, timeoutMs: number): Promise<TotalsRow[]> {
   const parameters = new Parameters()
-  const conditions = conditionsOf(filters, parameters)
+  const conditions = [...timeConditions(filters, parameters), ...conditionsOf(filters, parameters)]
   // A number's forms exclude each other: nothing is counted twice.
   const numbers = numberConditions(filters, parameters).map((all) => all.join(' AND '))
   if (numbers[0] !== '') conditions.push(`(${numbers.map((one) => `(${one})`).join(' OR ')})`)

@@ -1,6 +1,14 @@
 import type pg from 'pg'
 
-import { conditionsOf, matchesNothing, numberConditions, Parameters, type CdrFilters } from './cdr-filters.js'
+import {
+  conditionsOf,
+  isFoundByIndex,
+  matchesNothing,
+  numberConditions,
+  Parameters,
+  timeConditions,
+  type CdrFilters,
+} from './cdr-filters.js'
 import {
   cdrOutputs,
   cdrView,
@@ -39,36 +47,11 @@ const moment = /^-?[0-9]{1,16}$/
  */
 export async function listCdrs(pool: pg.Pool, query: CdrQuery): Promise<Page<CdrView>> {
   const { limit, cursor, ...filters } = query
-  const parameters = new Parameters()
-  const conditions = conditionsOf(filters, parameters)
-  if (cursor !== undefined) {
-    const [startedAtUs, callUuid] = readCursor(cursor, [moment, anyText])
-    const startedAt = `to_timestamp(${parameters.add(startedAtUs)}::float8 / 1e6)`
-    // The second says less than the first, but of a pair PostgreSQL does not see which months it rules out.
-    conditions.push(
-      `(cdrs.started_at, call_uuid) < (${startedAt}, ${parameters.add(callUuid)})`,
-      `cdrs.started_at <= ${startedAt}`,
-    )
-  }
+  const place = cursor === undefined ? undefined : readCursor(cursor, [moment, anyText])
   if (matchesNothing(filters)) return { items: [], next: null }
-  // One more than asked for says whether there is a next page.
-  const most = parameters.add(limit + 1)
-  const found = numberConditions(filters, parameters).map((ofNumbers) => {
-    const all = [...conditions, ...ofNumbers]
-    // Each in order, and no longer than the page: PostgreSQL does not see by itself that the index has them so.
-    return `(SELECT call_uuid, cdrs.started_at FROM cdrs ${all.length > 0 ? `WHERE ${all.join(' AND ')}` : ''}
-      ORDER BY cdrs.started_at DESC, call_uuid DESC LIMIT ${most})`
-  })
-  // Which ones they are is found in an index; only those of the page are read.
-  const text = `WITH page AS MATERIALIZED (
-      SELECT call_uuid, started_at FROM (${found.join(' UNION ALL ')}) found
-      ORDER BY started_at DESC, call_uuid DESC LIMIT ${most}
-    )
-    SELECT ${cdrOutputs}, (extract(epoch FROM cdrs.started_at) * 1000000)::bigint AS started_us
-    FROM page JOIN cdrs USING (call_uuid, started_at)
-    ORDER BY cdrs.started_at DESC, call_uuid DESC`
+  const { text, values } = pageQuery(filters, place, limit)
   const { rows, charges } = await withinTime(pool, pageTimeoutMs, async (client) => {
-    const { rows } = await client.query<CdrRow & { readonly started_us: string }>(text, parameters.values)
+    const { rows } = await client.query<CdrRow & { readonly started_us: string }>(text, values)
     const shown = rows.slice(0, limit).map((row) => row.call_uuid)
     return { rows, charges: await chargesOf(client, shown) }
   })
@@ -82,6 +65,48 @@ export async function listCdrs(pool: pg.Pool, query: CdrQuery): Promise<Page<Cdr
     ({ row }) => cdrView(row, charges.get(row.call_uuid) ?? []),
     ({ place }) => place,
   )
+}
+
+/** @param place of the last one before: µs since 1970, and its call_uuid */
+function pageQuery(
+  filters: CdrFilters,
+  place: readonly [string, string] | undefined,
+  limit: number,
+): { readonly text: string; readonly values: unknown[] } {
+  const parameters = new Parameters()
+  const months = timeConditions(filters, parameters)
+  const conditions = conditionsOf(filters, parameters)
+  if (place !== undefined) {
+    const startedAt = `to_timestamp(${parameters.add(place[0])}::float8 / 1e6)`
+    conditions.push(`(cdrs.started_at, call_uuid) < (${startedAt}, ${parameters.add(place[1])})`)
+    // It says less, but of a pair PostgreSQL does not see which months it rules out.
+    months.push(`cdrs.started_at <= ${startedAt}`)
+  }
+  // One more than asked for says whether there is a next page.
+  const most = parameters.add(limit + 1)
+  const isIndexed = isFoundByIndex(filters)
+  // Each in order, and no longer than the page: PostgreSQL does not see by itself that the index has them so.
+  const found = numberConditions(filters, parameters).map(
+    (ofNumbers) =>
+      `(SELECT ${isIndexed ? 'cdrs.*' : 'call_uuid, cdrs.started_at'} FROM cdrs
+      ${where([...months, ...conditions, ...ofNumbers])}
+      ORDER BY cdrs.started_at DESC, call_uuid DESC LIMIT ${most})`,
+  )
+  const inOrder = 'ORDER BY cdrs.started_at DESC, call_uuid DESC'
+  const outputs = `${cdrOutputs}, (extract(epoch FROM cdrs.started_at) * 1000000)::bigint AS started_us`
+  const page = found.join(' UNION ALL ')
+  // Where many are looked at to find a few, that is done in the index alone; only those of the page are read.
+  const text = isIndexed
+    ? `SELECT ${outputs} FROM (${page}) cdrs ${inOrder} LIMIT ${most}`
+    : `WITH page AS MATERIALIZED (
+        SELECT call_uuid, started_at FROM (${page}) found ORDER BY started_at DESC, call_uuid DESC LIMIT ${most}
+      )
+      SELECT ${outputs} FROM page JOIN cdrs USING (call_uuid, started_at) ${where(months)} ${inOrder}`
+  return { text, values: parameters.values }
+}
+
+function where(conditions: readonly string[]): string {
+  return conditions.length > 0 ? `WHERE ${conditions.join(' AND ')}` : ''
 }
 
 /**
