@@ -134,6 +134,15 @@ export function decimal(numeric: string): string {
   return formatMoney(parseMoney(numeric))
 }
 
+/** For a tenant, whom it does not concern what the carriers take. */
+export function withoutCarrierCosts(cdr: CdrView): CdrView {
+  return {
+    ...cdr,
+    carrier_cost: null,
+    charges: cdr.charges.map((charge) => ({ ...charge, carrier_cost: null })),
+  }
+}
+
 function optionalDecimal(numeric: string | null): string | null {
   return numeric === null ? null : decimal(numeric)
 }

@@ -22,7 +22,7 @@ import {
 import { anyText, pageOf, readCursor, type Page } from './cursor.js'
 import { withinTime } from './database.js'
 
-export { termsView, type CdrView, type ChargeView, type TermsView } from './cdr-view.js'
+export { termsView, withoutCarrierCosts, type CdrView, type ChargeView, type TermsView } from './cdr-view.js'
 
 export interface CdrQuery extends CdrFilters {
   /** CDRs a page. */

@@ -31,9 +31,11 @@ export class ApiContract {
   /** @returns what the answer does that the document does not say; empty: nothing */
   faults(method: string, url: string, { statusCode, headers, body }: LightMyRequestResponse): string[] {
     const [pathname = ''] = url.split('?')
-    const found = this.operations.find(
+    const candidates = this.operations.filter(
       (candidate) => candidate.method === method.toLowerCase() && patternOf(candidate.path).test(pathname),
     )
+    // As a router does: a path that is there word for word comes first.
+    const found = candidates.find(({ path }) => path === pathname) ?? candidates[0]
     if (!found) return [`${method} ${url} is no operation`]
     const documented = found.operation.responses[String(statusCode)]
     if (!documented) return [`${found.operation.operationId} may not answer ${statusCode}`]
@@ -43,7 +45,7 @@ export class ApiContract {
     const schema = documented.content?.[type]?.schema
     if (!schema) return [`${found.operation.operationId} may not answer ${type}`]
     const validator = Compile(this.#resolve(schema) as object)
-    const value: unknown = type.endsWith('json') ? JSON.parse(body) : body
+    const value: unknown = /^application\/(?:.*\+)?json$/.test(type) ? JSON.parse(body) : body
     return validator.Errors(value).map(({ instancePath, message }) => `${instancePath} ${message}`)
   }
 

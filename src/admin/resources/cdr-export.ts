@@ -7,6 +7,7 @@ import type { AdminDependencies } from '../dependencies.js'
 import { fromStore } from '../errors.js'
 import { problems, security } from '../schemas.js'
 import { cdrFilters, filtersOf } from './cdr-query.js'
+import { seenBy } from './cdr-schemas.js'
 
 /** Everything of a CDR that is one value. */
 export const csvColumns = [
@@ -85,6 +86,8 @@ export const cdrExport: FastifyPluginCallbackTypebox<AdminDependencies> = (app, 
     async (request, reply) => {
       const { format = 'csv', ...asked } = request.query
       const { type, head, line } = formats[format]
+      const seen = seenBy(request)
+      const shown = (cdr: CdrView) => line(seen(cdr))
       const portions = allCdrs(dependencies.pool, filtersOf(asked, dependencies))
       // Before anything is said: an export that cannot begin is an error like any other.
       const first = await fromStore(portions.next())
@@ -97,9 +100,9 @@ export const cdrExport: FastifyPluginCallbackTypebox<AdminDependencies> = (app, 
       return reply.type(type).send(body)
 
       async function* texts() {
-        const beginning = head + (first.value ?? []).map(line).join('')
+        const beginning = head + (first.value ?? []).map(shown).join('')
         if (beginning !== '') yield beginning
-        for await (const cdrs of portions) yield cdrs.map(line).join('')
+        for await (const cdrs of portions) yield cdrs.map(shown).join('')
       }
     },
   )

@@ -1,5 +1,7 @@
 import { Type, type Static, type TSchema } from '@fastify/type-provider-typebox'
-import type { CdrView, ChargeView, TermsView } from '../../store/cdrs.js'
+import type { FastifyRequest } from 'fastify'
+import { withoutCarrierCosts, type CdrView, type ChargeView, type TermsView } from '../../store/cdrs.js'
+import { boundTenant } from '../access.js'
 import { milliseconds, moment, money, nullable } from '../schemas.js'
 import { transaction } from './transactions.js'
 
@@ -27,6 +29,8 @@ export const terms = Type.Object(
   },
 )
 
+const noCarrier = { description: 'Null: no gateway says, or the key is bound to a tenant' }
+
 const charge = Type.Object(
   {
     leg_uuid: text(),
@@ -42,7 +46,7 @@ const charge = Type.Object(
     billed_ms: milliseconds('How long the leg lasted'),
     charged_ms: milliseconds('What of that is paid for: at least the minimum, in whole increments'),
     cost: money('What the tenant pays for the leg'),
-    carrier_cost: nullable(money('What the carrier takes for the leg')),
+    carrier_cost: nullable(money('What the carrier takes for the leg'), noCarrier),
   } satisfies Record<keyof ChargeView, TSchema>,
   { additionalProperties: false },
 )
@@ -72,7 +76,7 @@ const fields = {
   gateway: nullable(text('The gateway that was used last')),
   route: nullable(text()),
   cost: money('What the tenant pays: the sum of the charges'),
-  carrier_cost: nullable(money('What the carriers take')),
+  carrier_cost: nullable(money('What the carriers take'), noCarrier),
   currency: nullable(text('ISO 4217')),
   source: text('Where the record comes from: session, link, json_cdr; incomplete: to its last sign of life'),
   is_vip: Type.Boolean(),
@@ -160,6 +164,11 @@ export const cdr = Type.Unsafe<CdrView>(
   Type.Object(fields, { additionalProperties: false, examples: [example] }),
 )
 
+/** How CDRs are shown to who asks: it is not for a tenant to know what the carriers take. */
+export function seenBy(request: FastifyRequest): (cdr: CdrView) => CdrView {
+  return boundTenant(request) === undefined ? (all) => all : withoutCarrierCosts
+}
+
 const lineOfCall = Type.Object(
   { tenant: text('Whose ledger it is in'), ...transaction.properties },
   { additionalProperties: false },
@@ -243,7 +252,9 @@ export const totals = Type.Object(
         {
           currency: text('ISO 4217'),
           cost: money('What the tenants pay'),
-          carrier_cost: money('What the carriers take, as far as their gateways say'),
+          carrier_cost: nullable(money('What the carriers take, as far as their gateways say'), {
+            description: 'Null: not for a key that is bound to a tenant',
+          }),
         },
         { additionalProperties: false },
       ),

@@ -12,7 +12,7 @@ import { fromStore, Problem } from '../errors.js'
 import { echo } from '../field-errors.js'
 import { cursor, defaultLimit, limit, noQuery, page, problems, security } from '../schemas.js'
 import { cdrFilters, filtersOf } from './cdr-query.js'
-import { call, cdr, rerated, totals, type CallView } from './cdr-schemas.js'
+import { call, cdr, rerated, seenBy, totals, type CallView } from './cdr-schemas.js'
 import { shownTransaction } from './transactions.js'
 
 const mostItems = 1000
@@ -20,7 +20,12 @@ const mostItems = 1000
 const totalsTimeoutMs = 10_000
 
 const callParams = Type.Object({
-  uuid: Type.String({ minLength: 1, maxLength: 256, description: "The call's call_uuid" }),
+  uuid: Type.String({
+    minLength: 1,
+    maxLength: 256,
+    description: "The call's call_uuid",
+    examples: ['0b7e7f4e-2f0a-4c5b-9f3e-8a3f0f9d2a10'],
+  }),
 })
 
 export const cdrs: FastifyPluginCallbackTypebox<AdminDependencies> = (app, dependencies, done) => {
@@ -42,14 +47,17 @@ export const cdrs: FastifyPluginCallbackTypebox<AdminDependencies> = (app, depen
         response: { 200: page(cdr), ...problems(422) },
       },
     },
-    ({ query: { limit: most, cursor: from, ...asked } }) =>
-      fromStore(
+    async (request) => {
+      const { limit: most, cursor: from, ...asked } = request.query
+      const { items, next } = await fromStore(
         listCdrs(pool, {
           ...filtersOf(asked, dependencies),
           limit: most ?? defaultLimit,
           ...(from !== undefined && { cursor: from }),
         }),
-      ),
+      )
+      return { items: items.map(seenBy(request)), next }
+    },
   )
 
   app.get(
@@ -65,8 +73,11 @@ export const cdrs: FastifyPluginCallbackTypebox<AdminDependencies> = (app, depen
         response: { 200: totals, ...problems(422) },
       },
     },
-    async ({ query }) =>
-      shownTotals(await fromStore(cdrTotals(pool, filtersOf(query, dependencies), totalsTimeoutMs))),
+    async (request) => {
+      const filters = filtersOf(request.query, dependencies)
+      const sums = await fromStore(cdrTotals(pool, filters, totalsTimeoutMs))
+      return shownTotals(sums, boundTenant(request) === undefined)
+    },
   )
 
   app.get(
@@ -91,7 +102,7 @@ export const cdrs: FastifyPluginCallbackTypebox<AdminDependencies> = (app, depen
       const lines = await fromStore(transactionsOfCall(pool, uuid))
       const reratings = await fromStore(readReratings(pool, uuid))
       const view: CallView = {
-        ...found,
+        ...seenBy(request)(found),
         recording: recordingOf(found),
         // A record that was replaced may have been another tenant's.
         transactions: lines
@@ -165,7 +176,7 @@ function recordingOf(found: CdrView): CallView['recording'] {
   return { path, url, earlier: variables.earlier_recordings?.split(' ') ?? [] }
 }
 
-function shownTotals(sums: CdrTotals): Static<typeof totals> {
+function shownTotals(sums: CdrTotals, hasCarriers: boolean): Static<typeof totals> {
   const { calls, answered, durationMs, talkMs, billedMs, money } = sums
   return {
     calls,
@@ -174,7 +185,9 @@ function shownTotals(sums: CdrTotals): Static<typeof totals> {
     duration_ms: durationMs,
     talk_ms: talkMs,
     billed_ms: billedMs,
-    money: money.map(({ currency, cost, carrierCost }) => ({ currency, cost, carrier_cost: carrierCost })),
+    money: money.map(({ currency, cost, carrierCost }) => ({
+      ...{ currency, cost, carrier_cost: hasCarriers ? carrierCost : null },
+    })),
   }
 }
 
