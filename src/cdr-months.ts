@@ -55,7 +55,7 @@ export class CdrMonths {
 
   async #drop(): Promise<void> {
     const { pool, retention, log } = this.#options
-    if (retention === undefined || this.#stop.signal.aborted) return
+    if (retention === undefined) return
     try {
       await dropOldCdrs(pool, { retention, now: new Date(), log, signal: this.#stop.signal })
     } catch (error) {

@@ -144,7 +144,9 @@ t.test('totals add up what the list shows', async (t) => {
 t.test('what takes too long is a problem that says what helps', async (t) => {
   // A table that answers nobody: as one that is too large to be looked through.
   const holder = await pool.connect()
-  t.teardown(() => holder.release())
+  t.teardown(() => {
+    holder.release()
+  })
   await holder.query('BEGIN; LOCK TABLE cdrs')
   const answers = await Promise.all(
     ['/v1/cdrs', '/v1/cdrs/totals', '/v1/cdrs/export'].map((path) => ask(t, 'GET', path)),

@@ -72,6 +72,7 @@ const wrong: [name: string, ...values: string[]][] = [
   ['FINAL_EVENT_SECONDS', '0', '601'],
   ['LINGER_SECONDS', '1', '901'],
   ['DRAIN_SECONDS', '-1', '86401'],
+  ['CDR_RETENTION', '61d', '1m', '24', '2y', '36501d', '1201m', '-2m', '2.5m'],
 ]
 
 for (const [name, ...values] of wrong) {
@@ -100,6 +101,13 @@ t.test('FreeSWITCH must linger for longer than the final event is awaited', (t) 
     /^LINGER_SECONDS is "30"; .*more than FINAL_EVENT_SECONDS/,
   )
   t.equal(loadConfig({ FINAL_EVENT_SECONDS: '30', LINGER_SECONDS: '31' }).finalEventSeconds, 30)
+  t.end()
+})
+
+t.test('CDRs are kept for ever, or for days or months', (t) => {
+  t.equal(loadConfig({}).cdrRetention, undefined)
+  t.same(loadConfig({ CDR_RETENTION: '62d' }).cdrRetention, { unit: 'days', count: 62 })
+  t.same(loadConfig({ CDR_RETENTION: '24m' }).cdrRetention, { unit: 'months', count: 24 })
   t.end()
 })
 

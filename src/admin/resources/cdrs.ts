@@ -12,7 +12,8 @@ import { fromStore, Problem } from '../errors.js'
 import { echo } from '../field-errors.js'
 import { cursor, defaultLimit, limit, noQuery, page, problems, security } from '../schemas.js'
 import { cdrFilters, filtersOf } from './cdr-query.js'
-import { call, cdr, rerated, seenBy, totals, type CallView } from './cdr-schemas.js'
+import { call, cdr, seenBy, totals, type CallView } from './cdr-schemas.js'
+import { rerated } from './rerating-schemas.js'
 import { shownTransaction } from './transactions.js'
 
 const mostItems = 1000
