@@ -169,7 +169,7 @@ t.test('a ring group rings all its phones at once, or one after the other', asyn
     numbers: [
       {
         ...{ direction: 'inbound', kind: 'exact', number: did },
-        step: { route: 'ring', arguments: { extensions: ['1000', '1001', '1002'], order, ringSeconds: 10 } },
+        step: { route: 'ring', arguments: { extensions: ['1000', '1001', '1002'], order, ring_seconds: 10 } },
       },
     ],
   })

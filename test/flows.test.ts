@@ -9,7 +9,8 @@ import { Compile } from 'typebox/compile'
 import { Catalog } from '../src/store/catalog.js'
 import { inTransaction } from '../src/store/database.js'
 import type { Hours, Menu, Reference } from '../src/store/flow.js'
-import { completeMenu, menuSchema } from '../src/store/flow-schemas.js'
+import { completeHours, completeMenu, hoursDocument, menuDocument } from '../src/store/flow-document.js'
+import { hoursSchema, menuSchema } from '../src/store/flow-schemas.js'
 import {
   deleteHours,
   deleteMenu,
@@ -135,7 +136,7 @@ t.test('who saves what somebody else has changed meanwhile is told', async (t) =
   await saveMenu(pool, 'a', menu('main'), [], 0)
   await t.rejects(saveMenu(pool, 'a', menu('main'), [], 0), {
     name: 'ChangeRefused',
-    code: 'conflict',
+    code: 'taken',
     message: 'there is a menu "main" already',
   })
   t.equal((await saveMenu(pool, 'a', menu('main'), [], 1)).version, 2)
@@ -256,7 +257,7 @@ t.test('in a transaction of the caller’s all is done or nothing', async (t) =>
     await saveMenu(client, 'a', menu('three'), [{ kind: 'menu', id: 'two' }])
     await saveMenu(client, 'a', menu('two'), [{ kind: 'menu', id: 'three' }])
   })
-  const { items } = await listMenus(pool, 'a', { limit: 10 })
+  const { items } = await listMenus(pool, { tenantId: 'a', limit: 10 })
   t.same(
     items.map(({ id }) => id),
     ['three', 'two'],
@@ -268,8 +269,8 @@ t.test('what is not as it must be is refused with its place', async (t) => {
   const table: [what: unknown, says: RegExp][] = [
     [{ tries: 0 }, /^tries: /],
     [{ tries: 11 }, /^tries: /],
-    [{ timeoutMs: 499 }, /^timeoutMs: /],
-    [{ interDigitMs: 60_001 }, /^interDigitMs: /],
+    [{ timeoutMs: 499 }, /^timeout_ms: /],
+    [{ interDigitMs: 60_001 }, /^inter_digit_ms: /],
     [{ prompt: Array.from({ length: 17 }, () => 'a.wav') }, /^prompt: /],
     [{ choices: { a: { repeat: true } } }, /^choices/],
     [{ choices: { '1': {} } }, /^choices\.1/],
@@ -291,8 +292,8 @@ t.test('what is not as it must be is refused with its place', async (t) => {
       JSON.stringify(change).slice(0, 80),
     )
   const hours: [change: Partial<Hours>, says: RegExp][] = [
-    [{ timeZone: 'Europe/Atlantis' }, /not a time zone/],
-    [{ timeZone: '+07:00' }, /^timeZone/],
+    [{ timeZone: 'Europe/Atlantis' }, /^time_zone: .* is not a time zone/],
+    [{ timeZone: '+07:00' }, /^time_zone/],
     [{ week: { '1': [['8:00', '17:00']] } }, /^week\.1/],
     [{ week: { '1': [['24:00', '24:00']] } }, /^week\.1/],
     [{ week: { '8': [] } as Hours['week'] }, /^week/],
@@ -324,6 +325,23 @@ t.test('a menu needs no more than a name, a prompt and choices', async (t) => {
   t.same(completeMenu('main', { ...sent, tries: 1, otherwise }).otherwise, otherwise)
 })
 
+t.test('what is sent is what is shown', async (t) => {
+  const sent = {
+    ...{ name: 'Main', prompt: ['a.wav'], choices: {}, timeout_ms: 600, inter_digit_ms: 700, tries: 2 },
+    ...{ barge_in: false, direct_dial: true, invalid_prompt: ['b.wav'], no_input_prompt: ['c.wav'] },
+    otherwise: { route: 'reject' },
+  }
+  t.ok(Compile(menuSchema).Check(sent))
+  const { id, ...menu } = completeMenu('main', sent)
+  t.match(menu, { timeoutMs: 600, interDigitMs: 700, bargeIn: false, directDial: true })
+  t.same([id, menuDocument(menu)], ['main', sent])
+  const hours = { name: 'Office', time_zone: 'Asia/Ho_Chi_Minh', week: {}, holidays: { '01-01': [] } }
+  t.ok(Compile(hoursSchema).Check(hours))
+  const { id: hoursId, ...rest } = completeHours('office', hours)
+  t.equal(rest.timeZone, 'Asia/Ho_Chi_Minh')
+  t.same([hoursId, hoursDocument(rest)], ['office', hours])
+})
+
 t.test('menus and hours are listed by id, page by page', async (t) => {
   for (const id of ['b', 'a', 'd', 'c', 'e']) await saveMenu(pool, 'a', menu(id), [])
   await saveMenu(pool, 'b', menu('x'), [])
@@ -331,7 +349,8 @@ t.test('menus and hours are listed by id, page by page', async (t) => {
   const ids: string[][] = []
   let cursor: string | null = null
   do {
-    const page: { items: Menu[]; next: string | null } = await listMenus(pool, 'a', {
+    const page: { items: Menu[]; next: string | null } = await listMenus(pool, {
+      tenantId: 'a',
       limit: 2,
       ...(cursor !== null && { cursor }),
     })
@@ -339,9 +358,21 @@ t.test('menus and hours are listed by id, page by page', async (t) => {
     cursor = page.next
   } while (cursor !== null)
   t.same(ids, [['a', 'b'], ['c', 'd'], ['e']])
-  t.match(await listHours(pool, 'a', { limit: 1 }), { items: [{ id: 'office', version: 1 }], next: null })
-  t.same(await listMenus(pool, 'nobody', { limit: 1 }), { items: [], next: null })
-  await t.rejects(listMenus(pool, 'a', { limit: 1, cursor: 'x' }), { name: 'CursorError' })
+  const all = await listMenus(pool, { limit: 5 })
+  t.same(
+    all.items.map(({ tenantId, id }) => `${tenantId}/${id}`),
+    ['a/a', 'a/b', 'a/c', 'a/d', 'a/e'],
+  )
+  t.match(await listMenus(pool, { limit: 5, cursor: String(all.next) }), {
+    items: [{ tenantId: 'b', id: 'x' }],
+    next: null,
+  })
+  t.match(await listHours(pool, { tenantId: 'a', limit: 1 }), {
+    items: [{ id: 'office', version: 1 }],
+    next: null,
+  })
+  t.same(await listMenus(pool, { tenantId: 'nobody', limit: 1 }), { items: [], next: null })
+  await t.rejects(listMenus(pool, { tenantId: 'a', limit: 1, cursor: 'x' }), { name: 'CursorError' })
   await clear()
 })
 
@@ -396,6 +427,16 @@ t.test(
       return runScript('flows', ['a', file], { DATABASE_URL })
     }
     t.match(await saved(JSON.stringify({ menus })), { code: 0, err: '', out: /^saved for a: 1 menus/ })
+    const spelledEarlier = { ...menus.main, directDial: true, timeoutMs: 900 }
+    const asNow = { ...menus.main, barge_in: false }
+    const both = {
+      menus: { main: spelledEarlier, other: asNow },
+      hours: { office: { ...office, id: undefined } },
+    }
+    t.match(await saved(JSON.stringify(both)), { code: 0, err: '' })
+    t.match(await getMenu(pool, 'a', 'main'), { directDial: true, timeoutMs: 900, bargeIn: true })
+    t.match(await getMenu(pool, 'a', 'other'), { directDial: false, bargeIn: false })
+    t.match(await saved('[]'), { code: 1, err: /^flows: / })
     t.match(await saved('{'), { code: 1, out: '', err: /^flows: the file is no JSON: / })
     t.match(await saved('{"menus":{"main":{}}}'), { code: 1, err: /^flows: menus\.main: / })
     const nowhere = { menus: { main: { ...menus.main, otherwise: { route: 'nowhere' } } } }

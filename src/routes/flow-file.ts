@@ -2,7 +2,8 @@ import { Type, type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { firstFault } from '../common/first-fault.js'
 import { addPlanEntry, changePlanEntry, findPlanEntry } from '../store/number-plan.js'
-import { completeMenu, flowId, hoursSchema, menuSchema, planEntrySchema } from '../store/flow-schemas.js'
+import { completeHours, completeMenu } from '../store/flow-document.js'
+import { flowId, hoursSchema, menuSchema, planEntrySchema } from '../store/flow-schemas.js'
 import { saveHours, saveMenu } from '../store/flows.js'
 import { ChangeRefused } from '../store/refusal.js'
 import { setReferences } from '../store/references.js'
@@ -43,7 +44,7 @@ export async function saveFlows(
 ): Promise<SavedFlows> {
   const { menus = {}, hours = {}, numbers = [] } = checked(document)
   await within(db, async (client) => {
-    for (const [id, sent] of Object.entries(hours)) await saveHours(client, tenantId, { ...sent, id })
+    for (const [id, sent] of Object.entries(hours)) await saveHours(client, tenantId, completeHours(id, sent))
     const complete = Object.entries(menus).map(([id, sent]) => completeMenu(id, sent))
     // Menus may lead to one another: all of them are there before it is looked whether they are.
     for (const menu of complete) await saveMenu(client, tenantId, menu, [])
@@ -60,6 +61,34 @@ export async function saveFlows(
 }
 
 function checked(document: unknown): Static<typeof flowFile> {
-  if (validator.Check(document)) return document
-  throw new ChangeRefused('invalid', firstFault(validator, document))
+  const read = mapped(document, (part, value) => [
+    part,
+    part === 'menus' || part === 'hours' ? asSpelledNow(value) : value,
+  ])
+  if (validator.Check(read)) return read
+  throw new ChangeRefused('invalid', firstFault(validator, read))
+}
+
+/** Files of earlier days have these names in them. */
+const earlier: ReadonlyMap<string, string> = new Map([
+  ['timeoutMs', 'timeout_ms'],
+  ['interDigitMs', 'inter_digit_ms'],
+  ['bargeIn', 'barge_in'],
+  ['directDial', 'direct_dial'],
+  ['invalidPrompt', 'invalid_prompt'],
+  ['noInputPrompt', 'no_input_prompt'],
+  ['timeZone', 'time_zone'],
+])
+
+function asSpelledNow(flows: unknown): unknown {
+  return mapped(flows, (id, flow) => [id, mapped(flow, (name, value) => [earlier.get(name) ?? name, value])])
+}
+
+function mapped(value: unknown, entry: (name: string, value: unknown) => [string, unknown]): unknown {
+  if (!isObject(value)) return value
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => entry(name, inner)))
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

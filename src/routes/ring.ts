@@ -2,6 +2,12 @@ import { Type, type Static } from 'typebox'
 import type { Route } from './route.js'
 import { record, stepSchema } from './schemas.js'
 
+const seconds = Type.Integer({
+  minimum: 1,
+  maximum: 600,
+  description: 'Of each; in turn or of all together',
+})
+
 const args = Type.Object(
   {
     extensions: Type.Union([
@@ -9,9 +15,8 @@ const args = Type.Object(
       Type.String({ minLength: 1, maxLength: 400, description: 'With commas between' }),
     ]),
     order: Type.Optional(Type.Enum(['together', 'in_turn'])),
-    ringSeconds: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 600, description: 'Of each; in turn or of all together' }),
-    ),
+    ring_seconds: Type.Optional(seconds),
+    ringSeconds: Type.Optional({ ...seconds, description: 'The earlier spelling of ring_seconds' }),
     record,
     otherwise: Type.Optional(stepSchema),
   },
@@ -27,10 +32,12 @@ export const ring: Route<Static<typeof args>> = {
   summary: 'Rings several extensions, all together or in turn',
   arguments: args,
   pathArgument: 'extensions',
+  reaches: () => undefined,
   references: ({ extensions }) => listed(extensions).map((id) => ({ kind: 'extension', id })),
   steps: ({ otherwise }) => (otherwise === undefined ? [] : [otherwise]),
 
-  async run(call, { extensions: numbers, order = 'together', ringSeconds, record, otherwise }) {
+  async run(call, { extensions: numbers, order = 'together', record, otherwise, ...args }) {
+    const ringSeconds = args.ring_seconds ?? args.ringSeconds
     if (record !== undefined) call.record(record)
     const extensions = listed(numbers).flatMap((number) => {
       const extension = call.extension(number)

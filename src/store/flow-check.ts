@@ -1,7 +1,8 @@
 import { Compile, type Validator } from 'typebox/compile'
 import { firstFault } from '../common/first-fault.js'
 import { isTimeZone } from '../common/local-time.js'
-import type { Hours, PlanEntry } from './flow.js'
+import type { Hours, Menu, PlanEntry } from './flow.js'
+import { hoursDocument, menuDocument } from './flow-document.js'
 import { hoursSchema, menuSchema, planEntrySchema } from './flow-schemas.js'
 import { ChangeRefused, quoted } from './refusal.js'
 
@@ -14,16 +15,16 @@ function check(validator: Validator, value: unknown): void {
 }
 
 /** @param definition without id and version; @throws ChangeRefused `invalid` */
-export function checkMenuShape(definition: unknown): void {
-  check(menuValidator, definition)
+export function checkMenuShape(definition: Omit<Menu, 'id' | 'version'>): void {
+  check(menuValidator, menuDocument(definition))
 }
 
 /** The same of hours: their dates and their time zone are ones that there are. */
 export function checkHoursShape(definition: Omit<Hours, 'id' | 'version'>): void {
-  check(hoursValidator, definition)
+  check(hoursValidator, hoursDocument(definition))
   const { timeZone, week, holidays } = definition
   if (timeZone !== undefined && !isTimeZone(timeZone))
-    throw new ChangeRefused('invalid', `timeZone: ${quoted(timeZone)} is not a time zone`)
+    throw new ChangeRefused('invalid', `time_zone: ${quoted(timeZone)} is not a time zone`)
   for (const date of Object.keys(holidays))
     if (!isDate(date)) throw new ChangeRefused('invalid', `holidays: there is no ${date}`)
   for (const [day, spans] of [...Object.entries(week), ...Object.entries(holidays)])

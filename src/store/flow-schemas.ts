@@ -1,8 +1,9 @@
 import { Type, type Static } from 'typebox'
 
-import type { Menu } from './flow.js'
-
-/** Menus, hours and entries of the number plan as they are sent by who edits them; what they mean is in flow.ts. */
+/**
+ * Menus, hours and entries of the number plan as they are sent by who edits them; what they mean is in flow.ts, and
+ * flow-document.ts makes the one of the other.
+ */
 
 const closed = { additionalProperties: false }
 const identifierPattern = '^[a-z0-9][a-z0-9_-]{0,62}$'
@@ -47,17 +48,6 @@ export const choice = Type.Union(
 
 const waitMs = (description: string) => Type.Integer({ minimum: 500, maximum: 60_000, description })
 
-/** What a menu has where nothing is sent. */
-const defaults = {
-  timeoutMs: 5_000,
-  interDigitMs: 2_000,
-  tries: 3,
-  bargeIn: true,
-  directDial: false,
-  invalidPrompt: [],
-  noInputPrompt: [],
-} as const
-
 export const menuSchema = Type.Object(
   {
     name,
@@ -68,8 +58,8 @@ export const menuSchema = Type.Object(
       description:
         'By what is dialled: digits, * and #, or a pattern in which X is any digit, Z 1 to 9 and N 2 to 9',
     }),
-    timeoutMs: Type.Optional(waitMs('How long the first digit is awaited. Default 5000')),
-    interDigitMs: Type.Optional(waitMs('How long each further one is. Default 2000')),
+    timeout_ms: Type.Optional(waitMs('How long the first digit is awaited. Default 5000')),
+    inter_digit_ms: Type.Optional(waitMs('How long each further one is. Default 2000')),
     tries: Type.Optional(
       Type.Integer({
         minimum: 1,
@@ -77,10 +67,10 @@ export const menuSchema = Type.Object(
         description: 'How often a caller may choose wrongly, or not at all. Default 3',
       }),
     ),
-    bargeIn: Type.Optional(Type.Boolean({ description: 'Digits cut the prompt short. Default true' })),
-    directDial: Type.Optional(Type.Boolean({ description: 'Extensions can be dialled. Default false' })),
-    invalidPrompt: Type.Optional(sounds),
-    noInputPrompt: Type.Optional(sounds),
+    barge_in: Type.Optional(Type.Boolean({ description: 'Digits cut the prompt short. Default true' })),
+    direct_dial: Type.Optional(Type.Boolean({ description: 'Extensions can be dialled. Default false' })),
+    invalid_prompt: Type.Optional(sounds),
+    no_input_prompt: Type.Optional(sounds),
     otherwise: Type.Optional(step),
   },
   {
@@ -98,13 +88,6 @@ export const menuSchema = Type.Object(
 )
 export type SentMenu = Static<typeof menuSchema>
 
-/** A menu as it was sent, with what was left out. */
-export function completeMenu(id: string, sent: SentMenu): Omit<Menu, 'version'> {
-  const { otherwise, ...rest } = sent
-  const menu: Omit<Menu, 'version'> = { ...defaults, ...rest, id }
-  return otherwise === undefined ? menu : { ...menu, otherwise }
-}
-
 const span = Type.Tuple(
   [
     Type.String({ pattern: '^(?:[01][0-9]|2[0-3]):[0-5][0-9]$' }),
@@ -121,7 +104,7 @@ const spans = Type.Array(span, { maxItems: 24 })
 export const hoursSchema = Type.Object(
   {
     name,
-    timeZone: Type.Optional(
+    time_zone: Type.Optional(
       Type.String({
         pattern: '^[A-Za-z_]+(?:/[A-Za-z0-9_+-]+)*$',
         maxLength: 64,

@@ -16,7 +16,7 @@ import { within, type Db } from './within.js'
  * @param references what it leads to; that must exist (src/routes/check.ts tells them)
  * @param expectedVersion of the one that is to be changed; 0: there must be none yet; undefined: whatever there is
  * @returns it with its new version
- * @throws ChangeRefused `invalid`, `not_found`, `conflict`, `missing`
+ * @throws ChangeRefused `invalid`, `not_found`, `conflict`, `taken` (there is one, and there must be none), `missing`
  */
 export async function saveMenu(
   db: Db,
@@ -87,20 +87,31 @@ export async function loadMenu(
   return row && menuOf(row)
 }
 
+/** Nobody else changes menus and hours, of any tenant, before the transaction ends: what is read now is what is saved over. */
+export async function holdFlows(client: pg.ClientBase, tenantId: string): Promise<void> {
+  if (!hasNul(tenantId)) await client.query('SELECT FROM tenants WHERE id = $1 FOR KEY SHARE', [tenantId])
+  await lockAllFlows(client)
+}
+
 export interface FlowQuery {
+  /** Without it, of all tenants. */
+  readonly tenantId?: string
   /** A page. */
   readonly limit: number
   /** `next` of the page before. */
   readonly cursor?: string
 }
 
-/** A tenant's menus, by their ids. @throws CursorError */
-export function listMenus(db: Db, tenantId: string, query: FlowQuery): Promise<Page<Menu>> {
-  return listFlows(db, tenantId, 'menu', query, menuOf)
+/** What is listed of all tenants says whose it is. */
+export type Tenants<T> = T & { readonly tenantId: string }
+
+/** Menus by their tenants and ids. @throws CursorError */
+export function listMenus(db: Db, query: FlowQuery): Promise<Page<Tenants<Menu>>> {
+  return listFlows(db, 'menu', query, menuOf)
 }
 
-export function listHours(db: Db, tenantId: string, query: FlowQuery): Promise<Page<Hours>> {
-  return listFlows(db, tenantId, 'hours', query, hoursOf)
+export function listHours(db: Db, query: FlowQuery): Promise<Page<Tenants<Hours>>> {
+  return listFlows(db, 'hours', query, hoursOf)
 }
 
 interface Place {
@@ -160,8 +171,8 @@ async function lockFlow(
   lock: 'NO KEY UPDATE' | 'UPDATE',
 ): Promise<number> {
   const { tenantId, kind, id } = place
-  // Whoever changes any has this lock in the end: taken first, two who make the same one come one after the other.
-  await client.query(`SELECT FROM catalog_version WHERE part = 'flows' FOR NO KEY UPDATE`)
+  // Taken first, two who make the same one come one after the other.
+  await lockAllFlows(client)
   const { rows } = await client.query<{ version: number }>(
     `SELECT version FROM flows WHERE tenant_id = $1 AND kind = $2 AND id = $3 FOR ${lock}`,
     [tenantId, kind, id],
@@ -169,12 +180,17 @@ async function lockFlow(
   const version = rows[0]?.version ?? 0
   if (expectedVersion === undefined || expectedVersion === version) return version
   if (version === 0) throw noFlow(place)
+  if (expectedVersion === 0)
+    throw new ChangeRefused('taken', `${articles[kind]} ${kind} ${quoted(id)} already`)
   throw new ChangeRefused(
     'conflict',
-    expectedVersion === 0
-      ? `${articles[kind]} ${kind} ${quoted(id)} already`
-      : `somebody changed the ${kind} ${quoted(id)}: there is version ${version} now, not ${expectedVersion}`,
+    `somebody changed the ${kind} ${quoted(id)}: there is version ${version} now, not ${expectedVersion}`,
   )
+}
+
+/** Whoever changes any has this lock in the end. */
+async function lockAllFlows(client: pg.ClientBase): Promise<void> {
+  await client.query(`SELECT FROM catalog_version WHERE part = 'flows' FOR NO KEY UPDATE`)
 }
 
 async function readFlow(
@@ -197,20 +213,26 @@ async function readFlow(
   return rows[0]
 }
 
-async function listFlows<T>(
+async function listFlows<T extends object>(
   db: Db,
-  tenantId: string,
   kind: FlowKind,
-  { limit, cursor }: FlowQuery,
+  { tenantId, limit, cursor }: FlowQuery,
   shown: (row: FlowRow) => T,
-): Promise<Page<T>> {
-  const [after] = cursor === undefined ? [''] : readCursor(cursor, [anyText])
+): Promise<Page<Tenants<T>>> {
+  const [afterTenant, afterId] = cursor === undefined ? ['', ''] : readCursor(cursor, [anyText, anyText])
   if (hasNul(tenantId)) return { items: [], next: null }
   const { rows } = await db.query<FlowRow>(
-    `SELECT ${flowColumns} FROM flows WHERE tenant_id = $1 AND kind = $2 AND id > $3 ORDER BY id LIMIT $4`,
-    [tenantId, kind, after, limit + 1],
+    `SELECT ${flowColumns} FROM flows
+    WHERE kind = $1 AND ($2::text IS NULL OR tenant_id = $2) AND (tenant_id, id) > ($3, $4)
+    ORDER BY tenant_id, id LIMIT $5`,
+    [kind, tenantId ?? null, afterTenant, afterId, limit + 1],
   )
-  return pageOf(rows, limit, shown, ({ id }) => [id])
+  return pageOf(
+    rows,
+    limit,
+    (row) => ({ ...shown(row), tenantId: row.tenant_id }),
+    ({ tenant_id: tenant, id }) => [tenant, id],
+  )
 }
 
 function checkId(id: string): void {
