@@ -86,7 +86,7 @@ function reached(
   dialled: string,
   { direction = 'outbound', tenant = 'a' }: { readonly direction?: Direction; readonly tenant?: string } = {},
 ): unknown {
-  return catalog.plan(tenant, direction, normalNumber(dialled, 'VN'), dialled)?.arguments?.name
+  return catalog.plan(tenant, direction, normalNumber(dialled, 'VN'), dialled)?.step.arguments?.name
 }
 
 const catalog = await load()
@@ -184,7 +184,7 @@ t.test('a number is found however it is dialled and however it was typed', async
     ['conference', 'by name'],
   ]
   for (const [dialled, name] of table) t.equal(reached(catalog, dialled), name, dialled)
-  const { items } = await listPlanEntries(pool, 'a', { limit: 100 })
+  const { items } = await listPlanEntries(pool, { tenantId: 'a', limit: 100 })
   t.match(
     items.find(({ number }) => number === '02412345678'),
     { kind: 'exact', tenantId: 'a' },
@@ -407,7 +407,8 @@ t.test('entries are listed by number, page by page', async (t) => {
   const numbers: string[] = []
   let cursor: string | null = null
   do {
-    const page: { items: SavedPlanEntry[]; next: string | null } = await listPlanEntries(pool, 'a', {
+    const page: { items: SavedPlanEntry[]; next: string | null } = await listPlanEntries(pool, {
+      tenantId: 'a',
       limit: 2,
       ...(cursor !== null && { cursor }),
     })
@@ -416,14 +417,22 @@ t.test('entries are listed by number, page by page', async (t) => {
     cursor = page.next
   } while (cursor !== null)
   t.same(numbers, ['*98', '100', '100', '101', '+84245', '09'])
-  const only = async (query: Partial<Parameters<typeof listPlanEntries>[2]>) =>
-    (await listPlanEntries(pool, 'a', { limit: 10, ...query })).items.map(({ number }) => number)
+  const only = async (query: Partial<Parameters<typeof listPlanEntries>[1]>) =>
+    (await listPlanEntries(pool, { tenantId: 'a', limit: 10, ...query })).items.map(({ number }) => number)
   t.same(await only({ kind: 'prefix' }), ['100', '09'])
   t.same(await only({ beginning: '09' }), ['09'], 'as it was typed')
   t.same(await only({ beginning: '849' }), ['09'], 'in normal form')
   t.same(await only({ beginning: '\0' }), [])
   t.same(await only({ direction: 'inbound' }), [])
-  await t.rejects(listPlanEntries(pool, 'a', { limit: 1, cursor: 'nonsense' }), { name: 'CursorError' })
+  const everybodys = await listPlanEntries(pool, { limit: 6 })
+  t.equal(everybodys.items.length, 6)
+  t.match(await listPlanEntries(pool, { limit: 6, cursor: String(everybodys.next) }), {
+    items: [{ tenantId: 'b', number: '100' }],
+    next: null,
+  })
+  await t.rejects(listPlanEntries(pool, { tenantId: 'a', limit: 1, cursor: 'nonsense' }), {
+    name: 'CursorError',
+  })
   await clear()
   await clear('b')
 })

@@ -23,7 +23,7 @@ export function chooseRoute(
   if (state !== undefined && !isHandedOn(state) && state.destination === calledNumber)
     return routes.lead({ route: state.route, arguments: state.args })
   const planned = tenant && catalog.plan(tenant.id, direction, called, calledNumber)
-  return planned === undefined ? routes.default : routes.lead(planned)
+  return planned === undefined ? routes.default : routes.lead(planned.step)
 }
 
 /** @returns undefined: no such route is named there */

@@ -8,10 +8,11 @@ import { inTransaction, oneMoment } from './database.js'
 import { Directory } from './directory.js'
 import type { Extension, ExtensionOwner, Gateway, Owner, Tenant } from './directory.js'
 import { noRows, readDirectory } from './directory-rows.js'
-import type { Flows, Menu, Step } from './flow.js'
+import type { Flows, Menu } from './flow.js'
 import { loadMenu } from './flows.js'
 import { Follower, readVersion, type Part } from './follower.js'
 import { Notices } from './notices.js'
+import type { FoundEntry } from './number-index.js'
 import { Tariffs } from './tariffs.js'
 import { AllFlows } from './tenant-flows.js'
 
@@ -149,11 +150,11 @@ export class Catalog {
    *
    * @param called in normal form; @param calledRaw as it was dialled
    */
-  plan(tenantId: string, direction: Direction, called: string, calledRaw: string): Step | undefined {
-    const step = this.#numbers.now.step(tenantId, direction, called, calledRaw)
-    if (step !== undefined || direction !== 'internal') return step
+  plan(tenantId: string, direction: Direction, called: string, calledRaw: string): FoundEntry | undefined {
+    const found = this.#numbers.now.find(tenantId, direction, called, calledRaw)
+    if (found !== undefined || direction !== 'internal') return found
     const isExtension = this.extension(tenantId, calledRaw) !== undefined
-    return isExtension ? undefined : this.#numbers.now.step(tenantId, 'inbound', called, calledRaw)
+    return isExtension ? undefined : this.#numbers.now.find(tenantId, 'inbound', called, calledRaw)
   }
 
   /** The tenant's menus and hours as they are now: a call that keeps them keeps their versions. */

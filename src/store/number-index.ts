@@ -28,9 +28,16 @@ interface DidOwner {
 }
 
 interface Planned extends PlannedNumbers {
+  readonly id: string
   readonly tenantId: string
   readonly direction: Direction | 'any'
   readonly step: string
+}
+
+/** An entry of a number plan. */
+export interface FoundEntry {
+  readonly id: number
+  readonly step: Step
 }
 
 /** As sql/010_number_plan.sql has `claims`: shorter ones may be several tenants'. */
@@ -56,12 +63,12 @@ export class NumberIndex {
 
   /** @param row of an entry that is not in here */
   addPlanned(row: PlanRow): void {
-    const { kind, number, entered, step } = row
+    const { id, kind, number, entered, step } = row
     const planned: Planned = {
-      ...{ kind, number, entered, step, tenantId: row.tenant_id, direction: row.direction ?? 'any' },
+      ...{ id, kind, number, entered, step, tenantId: row.tenant_id, direction: row.direction ?? 'any' },
       ...(row.number_to !== null && { to: row.number_to }),
     }
-    this.#planned.set(row.id, planned)
+    this.#planned.set(id, planned)
     const tables = this.#byTenant.get(planned.tenantId) ?? {}
     this.#byTenant.set(planned.tenantId, tables)
     const table = (tables[planned.direction] ??= new NumberTable())
@@ -92,11 +99,11 @@ export class NumberIndex {
   }
 
   /** Where a called number leads; an entry for the direction comes before one for any. */
-  step(tenantId: string, direction: Direction, called: string, calledRaw: string): Step | undefined {
+  find(tenantId: string, direction: Direction, called: string, calledRaw: string): FoundEntry | undefined {
     const tables = this.#byTenant.get(tenantId)
     const planned = tables && findNumber([tables[direction], tables.any], called, calledRaw)
     // It was checked when it was saved.
-    return planned && (JSON.parse(planned.step) as Step)
+    return planned && { id: Number(planned.id), step: JSON.parse(planned.step) as Step }
   }
 }
 

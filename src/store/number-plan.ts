@@ -17,6 +17,9 @@ export type PlanEntryDraft = Omit<PlanEntry, 'id' | 'tenantId'>
 export interface SavedPlanEntry extends PlanEntry {
   /** Counts up with each change. */
   readonly version: number
+  /** What its numbers are looked up by: their normal form, where there is one. */
+  readonly normal: string
+  readonly normalTo?: string
 }
 
 interface PlanEntryRow {
@@ -25,12 +28,13 @@ interface PlanEntryRow {
   readonly direction: Direction | null
   readonly kind: PlanEntry['kind']
   readonly number: string
+  readonly number_to: string | null
   readonly entered: string
   readonly entered_to: string | null
   readonly step: PlanEntry['step']
   readonly version: number
 }
-const columns = 'id, tenant_id, direction, kind, number, entered, entered_to, step, version'
+const columns = 'id, tenant_id, direction, kind, number, number_to, entered, entered_to, step, version'
 
 /**
  * Adds an entry to a tenant's number plan. Its numbers are looked up in normal form and as they were typed.
@@ -115,6 +119,19 @@ export async function getPlanEntry(
   return rows[0] && entryOf(rows[0])
 }
 
+/** As it is, and as it stays until the transaction ends. */
+export async function holdPlanEntry(
+  client: pg.ClientBase,
+  tenantId: string,
+  id: number,
+): Promise<SavedPlanEntry | undefined> {
+  if (hasNul(tenantId) || !isId(id)) return undefined
+  // In the order in which a change locks them.
+  await client.query('SELECT FROM tenants WHERE id = $1 FOR SHARE', [tenantId])
+  await client.query('SELECT FROM number_plan WHERE tenant_id = $1 AND id = $2 FOR UPDATE', [tenantId, id])
+  return getPlanEntry(client, tenantId, id)
+}
+
 /** The entry for the very numbers of another one, in its direction. @throws ChangeRefused `invalid`, `not_found` */
 export async function findPlanEntry(
   client: pg.ClientBase,
@@ -131,6 +148,8 @@ export async function findPlanEntry(
 }
 
 export interface PlanQuery {
+  /** Without it, of all tenants. */
+  readonly tenantId?: string
   /** Entries a page. */
   readonly limit: number
   /** `next` of the page before. */
@@ -141,19 +160,16 @@ export interface PlanQuery {
   readonly beginning?: string
 }
 
-/** A tenant's entries, by their numbers. @throws CursorError */
-export async function listPlanEntries(
-  db: Db,
-  tenantId: string,
-  query: PlanQuery,
-): Promise<Page<SavedPlanEntry>> {
-  const { limit, cursor, kind, direction, beginning } = query
+/** Entries by their tenants and numbers. @throws CursorError */
+export async function listPlanEntries(db: Db, query: PlanQuery): Promise<Page<SavedPlanEntry>> {
+  const { tenantId, limit, cursor, kind, direction, beginning } = query
   const parameters: (string | number)[] = []
   const parameter = (value: string | number) => `$${parameters.push(value)}`
-  const conditions = [`tenant_id = ${parameter(tenantId)}`]
+  const conditions: string[] = []
+  if (tenantId !== undefined) conditions.push(`tenant_id = ${parameter(tenantId)}`)
   if (cursor !== undefined) {
-    const [number, id] = readCursor(cursor, [anyText, countedId])
-    conditions.push(`(number, id) > (${parameter(number)}, ${parameter(id)})`)
+    const place = readCursor(cursor, [anyText, anyText, countedId])
+    conditions.push(`(tenant_id, number, id) > (${place.map(parameter).join(', ')})`)
   }
   if (kind !== undefined) conditions.push(`kind = ${parameter(kind)}`)
   if (direction !== undefined) conditions.push(`direction = ${parameter(direction)}`)
@@ -163,11 +179,11 @@ export async function listPlanEntries(
   }
   if (hasNul(tenantId) || hasNul(beginning)) return { items: [], next: null }
   const { rows } = await db.query<PlanEntryRow>(
-    `SELECT ${columns} FROM number_plan WHERE ${conditions.join(' AND ')}
-    ORDER BY number, id LIMIT ${parameter(limit + 1)}`,
+    `SELECT ${columns} FROM number_plan ${conditions.length > 0 ? `WHERE ${conditions.join(' AND ')}` : ''}
+    ORDER BY tenant_id, number, id LIMIT ${parameter(limit + 1)}`,
     parameters,
   )
-  return pageOf(rows, limit, entryOf, ({ number, id }) => [number, id])
+  return pageOf(rows, limit, entryOf, (row) => [row.tenant_id, row.number, row.id])
 }
 
 async function columnValues(
@@ -253,7 +269,16 @@ function isId(id: number): boolean {
 function entryOf(row: PlanEntryRow): SavedPlanEntry {
   const { direction, kind, entered, entered_to: to, step, version } = row
   return {
-    ...{ id: Number(row.id), tenantId: row.tenant_id, kind, number: entered, step, version },
+    ...{
+      id: Number(row.id),
+      tenantId: row.tenant_id,
+      kind,
+      number: entered,
+      step,
+      version,
+      normal: row.number,
+    },
+    ...(row.number_to !== null && { normalTo: row.number_to }),
     ...(direction !== null && { direction }),
     ...(to !== null && { to }),
   }
