@@ -2,7 +2,8 @@ import { Type } from 'typebox'
 import t from 'tap'
 import { contextPattern, extensionPattern } from '../src/channel/hand-over.js'
 import { queuePattern } from '../src/channel/queue.js'
-import { checkMenu, checkStep } from '../src/routes/check.js'
+import { checkMenu, checkStep, reachedBeyond, stepsOf } from '../src/routes/check.js'
+import type { Step } from '../src/store/flow.js'
 import { ChangeRefused } from '../src/store/refusal.js'
 import { NoRoute, Routes } from '../src/routes/registry.js'
 import type { Route } from '../src/routes/route.js'
@@ -161,5 +162,49 @@ t.test("an operator's own routes stand beside those built in, under names of the
   const mine = new Routes({ own: [withArguments] })
   t.same(mine.lead({ route: 'x', arguments: { n: 1 } }).args, { n: 1 })
   t.throws(() => mine.lead({ route: 'x', arguments: { n: '1' } }), NoRoute)
+  t.end()
+})
+
+t.test('what reaches beyond the tenant is told, wherever it stands', (t) => {
+  const beyond = (step: Step, domain?: string) => [...reachedBeyond(routes, [step], domain)]
+  const within: Step[] = [
+    { route: 'dial' },
+    { route: 'menu', arguments: { menu: 'main' } },
+    { route: 'ring', arguments: { extensions: '1001' } },
+    { route: 'play', arguments: { sounds: ['a.wav'] } },
+    { route: 'reject' },
+  ]
+  for (const step of within) t.same(beyond(step), [], step.route)
+  t.same(beyond({ route: 'queue', arguments: { queue: 'support' } }), ['the queue support@default'])
+  t.same(beyond({ route: 'queue', arguments: { queue: 'support@a.example' } }, 'a.example'), [])
+  t.same(beyond({ route: 'queue', arguments: { queue: 'support@xa.example' } }, 'a.example'), [
+    'the queue support@xa.example',
+  ])
+  t.same(beyond({ route: 'transfer', arguments: { destination: '9000', context: 'secret' } }), [
+    'the extension 9000 of the dialplan secret',
+  ])
+  t.same(beyond({ route: 'event' }), ['the route event with {}'])
+  t.same(beyond({ route: 'checkphone' }), ['the route checkphone with {}'])
+  const transfer = { route: 'transfer', arguments: { destination: '9000' } }
+  const queue = { route: 'queue', arguments: { queue: 'q@d', otherwise: transfer } }
+  const play = { route: 'play', arguments: { sounds: ['a.wav'], then: queue } }
+  const nested = { route: 'hours', arguments: { hours: 'office', open: { route: 'dial' }, closed: play } }
+  t.same(beyond(nested, 'd'), ['the extension 9000 of the dialplan'])
+  const own: Route = {
+    name: 'own',
+    summary: 'Own',
+    arguments: Type.Object({ a: Type.Unknown(), b: Type.Unknown() }),
+    run: () => Promise.resolve(),
+  }
+  const withOwn = new Routes({ own: [own] })
+  const words = (args: Record<string, unknown>) => [
+    ...reachedBeyond(withOwn, [{ route: 'own', arguments: args }], undefined),
+  ]
+  t.same(words({ b: [{ d: 1, c: 2 }], a: 'x' }), words({ a: 'x', b: [{ c: 2, d: 1 }] }))
+  t.same(words({ b: 1, a: 2 }), ['the route own with {"a":2,"b":1}'])
+  t.same(
+    stepsOf({ choices: { '1': { menu: 'a' }, '2': transfer, '3': { repeat: true } }, otherwise: queue }),
+    [transfer, queue],
+  )
   t.end()
 })

@@ -35,8 +35,8 @@ export function checkStep(routes: Routes, step: Step, field: string, depth = 0):
  */
 export function checkMenu(routes: Routes, menu: Omit<Menu, 'version'>): Reference[] {
   checkSounds(menu.prompt, 'prompt')
-  checkSounds(menu.invalidPrompt, 'invalidPrompt')
-  checkSounds(menu.noInputPrompt, 'noInputPrompt')
+  checkSounds(menu.invalidPrompt, 'invalid_prompt')
+  checkSounds(menu.noInputPrompt, 'no_input_prompt')
   const chosen = Object.entries(menu.choices).flatMap(([digits, choice]): Reference[] => {
     if ('repeat' in choice) return []
     if ('menu' in choice) return [{ kind: 'menu', id: choice.menu }]
@@ -44,6 +44,42 @@ export function checkMenu(routes: Routes, menu: Omit<Menu, 'version'>): Referenc
   })
   const otherwise = menu.otherwise === undefined ? [] : checkStep(routes, menu.otherwise, 'otherwise')
   return [...chosen, ...otherwise]
+}
+
+/**
+ * What steps lead to that is not the tenant's own, each once, in words: queues and dialplans of the switch, routes of
+ * the operator.
+ *
+ * @param domain the tenant's
+ */
+export function reachedBeyond(
+  routes: Routes,
+  steps: readonly Step[],
+  domain: string | undefined,
+): ReadonlySet<string> {
+  const reached = new Set<string>()
+  const look = (step: Step, depth: number): void => {
+    const { route, args } = routes.lead(step)
+    const beyond = route.reaches
+      ? route.reaches(args, domain)
+      : `the route ${route.name} with ${JSON.stringify(args, inOrder)}`
+    if (beyond !== undefined) reached.add(beyond)
+    if (depth < deepest) for (const further of route.steps?.(args) ?? []) look(further, depth + 1)
+  }
+  for (const step of steps) look(step, 0)
+  return reached
+}
+
+/** PostgreSQL gives the names in an order of its own. */
+function inOrder(_: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  return Object.fromEntries(Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)))
+}
+
+/** Where a menu leads to, but for other menus. */
+export function stepsOf({ choices, otherwise }: Pick<Menu, 'choices' | 'otherwise'>): Step[] {
+  const chosen = Object.values(choices).filter((choice) => 'route' in choice)
+  return otherwise === undefined ? chosen : [...chosen, otherwise]
 }
 
 function checkSounds(sounds: readonly string[], field: string): void {

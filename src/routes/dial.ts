@@ -27,6 +27,7 @@ export const dial: Route<Static<typeof args>> = {
   summary: 'Rings the extension that was called, or dials the number over the gateways of the tenant',
   arguments: args,
   pathArgument: 'number',
+  reaches: () => undefined,
 
   async run(call, { number, record }): Promise<void> {
     if (record !== undefined) call.record(record)

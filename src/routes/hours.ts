@@ -13,6 +13,7 @@ export const hours: Route<Static<typeof args>> = {
   name: 'hours',
   summary: 'Goes one way during opening hours, another outside of them and on holidays',
   arguments: args,
+  reaches: () => undefined,
   references: ({ hours }) => [{ kind: 'hours', id: hours }],
   steps: ({ open, closed }) => [open, closed],
 

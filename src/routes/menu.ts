@@ -18,6 +18,7 @@ export const menu: Route<Static<typeof args>> = {
   summary: 'Plays a menu of the tenant and goes on with what the caller chooses',
   arguments: args,
   pathArgument: 'menu',
+  reaches: () => undefined,
   references: ({ menu }) => [{ kind: 'menu', id: menu }],
 
   async run(call, { menu: id }) {

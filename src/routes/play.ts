@@ -22,6 +22,7 @@ export const play: Route<Static<typeof args>> = {
   summary: 'Plays an announcement, then goes on or hangs up',
   arguments: args,
   sounds: ({ sounds }) => sounds,
+  reaches: () => undefined,
   steps: ({ then }) => (then === undefined ? [] : [then]),
 
   async run(call, { sounds, early = false, then, cause = 'NORMAL_CLEARING' }) {

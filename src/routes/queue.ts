@@ -23,6 +23,11 @@ export const queue: Route<Static<typeof args>> = {
   summary: 'Waits for an agent of a queue; VIPs first',
   arguments: args,
   pathArgument: 'queue',
+  // All queues of a switch are in one place; those of a tenant's domain are its own.
+  reaches({ queue }, domain) {
+    const name = fullName(queue)
+    return domain !== undefined && name.endsWith(`@${domain}`) ? undefined : `the queue ${name}`
+  },
   sounds: ({ announcement = [], music }) => [...announcement, ...(music === undefined ? [] : [music])],
   steps: ({ otherwise }) => (otherwise === undefined ? [] : [otherwise]),
 
@@ -34,9 +39,13 @@ export const queue: Route<Static<typeof args>> = {
         await call.play(...announcement)
         return true
       })
-    const name = queue.includes('@') ? queue : `${queue}@default`
+    const name = fullName(queue)
     const result = await call.queue(name, music === undefined ? {} : { music })
     call.log.debug({ queue: name, ...result }, 'the caller left the queue')
     return result.isConnected || otherwise === undefined ? call.hangup('NORMAL_CLEARING') : call.go(otherwise)
   },
+}
+
+function fullName(queue: string): string {
+  return queue.includes('@') ? queue : `${queue}@default`
 }

@@ -10,6 +10,7 @@ export const reject: Route<Static<typeof args>> = {
   summary: 'Refuses the call with a cause, CALL_REJECTED unless told',
   arguments: args,
   pathArgument: 'cause',
+  reaches: () => undefined,
 
   run(call, { cause = 'CALL_REJECTED' }) {
     return call.refuse(cause, `its route rejects it (${cause})`)

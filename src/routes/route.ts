@@ -19,6 +19,13 @@ export interface Route<A = Arguments> {
   sounds?(args: A): readonly string[]
   /** Steps in its arguments, which are checked as it is itself. */
   steps?(args: A): readonly Step[]
+  /**
+   * What it reaches with these arguments that is not the call's tenant's own, in words: an admin who is the tenant's
+   * alone cannot lead calls there. The steps in its arguments are asked for themselves.
+   *
+   * @param domain the tenant's; @returns undefined: nothing. Default: the route itself, with all of its arguments
+   */
+  reaches?(args: A, domain: string | undefined): string | undefined
   /** The session does not look the caller up, nor refuse a blacklisted one: the route does. Default true. */
   readonly isScreened?: boolean
   /** Nobody's calls are refused; if not, it serves them too. Default true. */

@@ -24,6 +24,8 @@ export const transfer: Route<Static<typeof args>> = {
   summary: 'Hands the call to an extension of the dialplan',
   arguments: args,
   pathArgument: 'destination',
+  reaches: ({ destination, context }) =>
+    `the extension ${destination} of the dialplan${context === undefined ? '' : ` ${context}`}`,
 
   run(call, { destination, context }) {
     return call.transfer({ destination, ...(context !== undefined && { context }) })
