@@ -27,15 +27,19 @@ export class Blacklist extends NumberList {
     transaction: ChainableCommander,
     { entry, tags, note }: Written,
     { ttlSeconds }: Addition,
-  ): number {
+  ): number | null {
     const [normalTag] = entry.tags
+    const set = (key: string, value: string) =>
+      ttlSeconds === null ? transaction.set(key, value) : transaction.set(key, value, 'EX', ttlSeconds)
     const anew = new Set([normalTag, entry.enteredTag])
-    for (const tag of anew) transaction.set(keyOf(tag), '1', 'EX', ttlSeconds)
+    for (const tag of anew) set(keyOf(tag), '1')
     for (const tag of new Set([...tags, ...note.tags])) {
-      if (!anew.has(tag)) transaction.expire(keyOf(tag), ttlSeconds)
+      if (anew.has(tag)) continue
+      if (ttlSeconds === null) transaction.persist(keyOf(tag))
+      else transaction.expire(keyOf(tag), ttlSeconds)
     }
-    transaction.set(blacklistNotes + normalTag, JSON.stringify(note), 'EX', ttlSeconds)
-    return ttlSeconds * 1000
+    set(blacklistNotes + normalTag, JSON.stringify(note))
+    return ttlSeconds === null ? null : ttlSeconds * 1000
   }
 
   protected erase(transaction: ChainableCommander, entry: Entry, tags: string[]): void {

@@ -24,8 +24,13 @@ export interface Listed {
 export interface Addition {
   reason: string | null
   addedBy: string
-  /** VIPs stay, whatever this says. */
-  ttlSeconds: number
+  /** Null: they stay. VIPs do, whatever this says. */
+  ttlSeconds: number | null
+}
+
+/** An entry of many that are added together, each as it is. */
+export interface Addend extends Omit<Addition, 'addedBy'> {
+  entry: Entry
 }
 
 export interface PageQuery {
@@ -104,25 +109,52 @@ export abstract class NumberList {
    * @returns the entries as they stand now, and how many are new
    */
   async add(entries: readonly Entry[], addition: Addition): Promise<{ items: Listed[]; added: number }> {
-    const { reason, addedBy } = addition
+    const { addedBy, ...rest } = addition
     const items: Listed[] = []
+    const added = await this.addEach(
+      entries.map((entry) => ({ entry, ...rest })),
+      addedBy,
+      (item) => items.push(item),
+    )
+    return { items, added }
+  }
+
+  /**
+   * The same of many, each with its own reason and time. A batch at a time: what stands before one that fails is added.
+   *
+   * @param addends no two of the same entry; @returns how many are new
+   */
+  async addEach(
+    addends: readonly Addend[],
+    addedBy: string,
+    onAdded?: (item: Listed) => unknown,
+  ): Promise<number> {
     let added = 0
-    for (let start = 0; start < entries.length; start += batchSize) {
-      const batch = entries.slice(start, start + batchSize)
-      const before = await this.look(batch)
+    for (const batch of batches(addends)) {
+      const before = await this.look(batch.map(({ entry }) => entry))
       const transaction = this.redis.multi()
-      for (const [index, entry] of batch.entries()) {
+      const addedAt = new Date().toISOString()
+      for (const [index, { entry, ...rest }] of batch.entries()) {
         const standing = before[index]
         if (!standing) added++
         const { entered, normal } = entry
         const tags = [...new Set([...(standing?.note?.tags ?? []), entry.enteredTag])]
-        const note = { entered, normal, tags, reason, addedBy, addedAt: new Date().toISOString() }
-        const ttlMs = this.write(transaction, { entry, tags: standing?.tags ?? [], note }, addition)
-        items.push(listed({ entry, tags: [entry.enteredTag], note }, ttlMs))
+        const note = { entered, normal, tags, reason: rest.reason, addedBy, addedAt }
+        const written = { entry, tags: standing?.tags ?? [], note }
+        const ttlMs = this.write(transaction, written, { ...rest, addedBy })
+        onAdded?.(listed({ entry, tags: [entry.enteredTag], note }, ttlMs))
       }
       await replies(transaction)
     }
-    return { items, added }
+    return added
+  }
+
+  /** @returns how many of the entries are not there */
+  async countNew(entries: readonly Entry[]): Promise<number> {
+    let added = 0
+    for (const batch of batches(entries))
+      added += (await this.look(batch)).filter((standing) => standing === undefined).length
+    return added
   }
 
   async find(entry: Entry): Promise<Listed | undefined> {
@@ -211,6 +243,10 @@ export abstract class NumberList {
   protected abstract ttls(tags: string[]): Promise<(number | null)[]>
   /** One step of SCAN. */
   protected abstract scan(position: string): Promise<[next: string, tags: string[]]>
+}
+
+function* batches<T>(items: readonly T[]): Generator<T[]> {
+  for (let start = 0; start < items.length; start += batchSize) yield items.slice(start, start + batchSize)
 }
 
 /** @returns undefined for what is no note, or another entry's: other programs may write there too */
