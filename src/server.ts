@@ -21,6 +21,7 @@ import { Journal, journalFolder } from './journal/journal.js'
 import { listenError, listenHttp, show } from './listening.js'
 import { nodeId } from './node-id.js'
 import { openRecordings } from './recordings.js'
+import { flowRules } from './routes/check.js'
 import { ownRoutes } from './routes/own.js'
 import { Routes } from './routes/registry.js'
 import { connectRedis } from './screening/redis.js'
@@ -186,6 +187,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       switches: () => watch.links,
       rabbit: () => publishing.state,
       gatewayStatus: (rows) => gateways.status(rows),
+      flows: flowRules(routes),
       plugins: [watch.http],
       readiness: () =>
         Promise.resolve([

@@ -283,6 +283,9 @@ t.test('what is not as it must be is refused with its place', async (t) => {
     [{ otherwise: { route: '../menu' } }, /^otherwise\.route/],
     [{ name: '' }, /^name/],
     [{ nonsense: true }, /nonsense|additional/],
+    [{ name: 'x\0' }, /NUL/],
+    [{ choices: { '1': { route: 'x', arguments: { a: ['\ud800'] } } } }, /surrogate/],
+    [{ choices: { '1': { route: 'x', arguments: { a: 'x'.repeat(70_000) } } } }, /^it is too large$/],
     [{ id: 'Main' }, /^id: /],
   ]
   for (const [change, says] of table)
@@ -297,7 +300,7 @@ t.test('what is not as it must be is refused with its place', async (t) => {
     [{ week: { '1': [['8:00', '17:00']] } }, /^week\.1/],
     [{ week: { '1': [['24:00', '24:00']] } }, /^week\.1/],
     [{ week: { '8': [] } as Hours['week'] }, /^week/],
-    [{ week: { '1': [['08:00', '08:00']] } }, /1: 08:00 to 08:00 is no time/],
+    [{ week: { '1': [['08:00', '08:00']] } }, /^week\.1: 08:00 to 08:00 is no time/],
     [{ holidays: { '02-30': [] } }, /no 02-30/],
     [{ holidays: { '2025-02-29': [] } }, /no 2025-02-29/],
     [{ holidays: { '2025-1-1': [] } }, /^holidays/],

@@ -7,6 +7,7 @@ import type { Journal } from '../journal/journal.js'
 import type { Country } from '../numbering/normal-form.js'
 import type { Screening } from '../screening/screen.js'
 import type { Catalog } from '../store/catalog.js'
+import type { Menu, Reference, Step } from '../store/flow.js'
 import type { LowBalance } from '../store/low-balance.js'
 import type { RateLimits } from './limits.js'
 import type { UploadLimits } from './upload.js'
@@ -41,12 +42,28 @@ export interface AdminDependencies {
   rabbit: () => RabbitStatus | undefined
   /** What this node knows of gateways, one answer for each. */
   gatewayStatus: (gateways: readonly AskedGateway[]) => Promise<readonly GatewayStatus[]>
+  flows: FlowRules
   /** What must be well for /ready besides PostgreSQL, Redis, the catalog and the links. */
   readiness: () => Promise<Check[]>
   /** What else is served on the same port, with its own ways of proving who asks. */
   plugins?: readonly FastifyPluginCallback[]
   /** Told when a booking takes a tenant's balance below its threshold. */
   onLowBalance?: (low: LowBalance) => void
+}
+
+/** What steps may be, by the routes that this server has. */
+export interface FlowRules {
+  /** @returns what it refers to; @throws ChangeRefused `invalid`: a step or a sound in it */
+  checkMenu: (menu: Omit<Menu, 'version'>) => readonly Reference[]
+  /** @param field where it stands, for the message */
+  checkStep: (step: Step, field: string) => readonly Reference[]
+  /**
+   * What of other tenants, of the switch or of the operator it leads to, in words.
+   *
+   * @param domain the tenant's: what is of it is its own
+   */
+  menuReaches: (menu: Omit<Menu, 'version'>, domain: string | undefined) => ReadonlySet<string>
+  stepReaches: (step: Step, domain: string | undefined) => ReadonlySet<string>
 }
 
 export interface Check {

@@ -26,6 +26,7 @@ interface Schema {
   anyOf?: Schema[]
   uniqueItems?: boolean
   properties?: Record<string, Schema>
+  patternProperties?: Record<string, Schema>
   items?: Schema
   oneOf?: { required?: string[] }[]
   enum?: unknown[]
@@ -52,12 +53,13 @@ export function fieldErrors(failed: {
     if (!errors.has(field)) errors.set(field, { field, detail })
   }
   for (const { keyword, instancePath, schemaPath, message, params } of failed.violations) {
-    // The branches of a oneOf and the `false` behind an unknown field are told by their parents.
-    if (keyword === 'boolean' || schemaPath.includes('/oneOf/')) continue
+    // The branches of a choice and the `false` behind an unknown field are told by their parents.
+    if (keyword === 'boolean' || /\/(?:oneOf|anyOf)\//.test(schemaPath)) continue
     const steps = stepsOf(instancePath)
     const at = find(schema, steps)
     if (keyword === 'additionalProperties') {
-      const known = Object.keys(at?.properties ?? {}).join(', ')
+      const patterns = Object.keys(at?.patternProperties ?? {}).map((pattern) => `those of ${pattern}`)
+      const known = [...Object.keys(at?.properties ?? {}), ...patterns].join(', ')
       for (const name of params.additionalProperties ?? [])
         note(fieldName([...steps, name]), `is unknown; allowed are ${known === '' ? 'none' : known}`)
     } else if (keyword === 'required') {
@@ -130,10 +132,18 @@ function find(schema: Schema, steps: string[]): Schema | undefined {
   return steps.reduce<Schema | undefined>((at, step) => at && within(at, step), schema)
 }
 
-function within({ properties, items, anyOf = [] }: Schema, step: string): Schema | undefined {
+function within(schema: Schema, step: string): Schema | undefined {
+  const { properties, items, anyOf = [] } = schema
   return (
-    properties?.[step] ?? items ?? anyOf.map((branch) => within(branch, step)).find((at) => at !== undefined)
+    properties?.[step] ??
+    ofPattern(schema, step) ??
+    items ??
+    anyOf.map((branch) => within(branch, step)).find((at) => at !== undefined)
   )
+}
+
+function ofPattern({ patternProperties = {} }: Schema, name: string): Schema | undefined {
+  return Object.entries(patternProperties).find(([pattern]) => new RegExp(pattern).test(name))?.[1]
 }
 
 function valueAt(value: unknown, steps: string[]): unknown {

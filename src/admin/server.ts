@@ -15,6 +15,7 @@ import { costs } from './resources/costs.js'
 import { decks } from './resources/decks.js'
 import { discarded } from './resources/discarded.js'
 import { extensions } from './resources/extensions.js'
+import { hours, menus } from './resources/flows.js'
 import { gateways } from './resources/gateways.js'
 import { health } from './resources/health.js'
 import { journal } from './resources/journal.js'
@@ -52,7 +53,9 @@ const resources = [
   extensions,
   gateways,
   journal,
+  hours,
   keys,
+  menus,
   numbers,
   stats,
   rateFiles,

@@ -66,7 +66,14 @@ export function reachedBeyond(
     if (beyond !== undefined) reached.add(beyond)
     if (depth < deepest) for (const further of route.steps?.(args) ?? []) look(further, depth + 1)
   }
-  for (const step of steps) look(step, 0)
+  for (const step of steps) {
+    try {
+      look(step, 0)
+    } catch (error) {
+      // It was saved when there was such a route: what it reached is not known.
+      if (!(error instanceof NoRoute)) throw error
+    }
+  }
   return reached
 }
 
@@ -95,4 +102,15 @@ function checkSounds(sounds: readonly string[], field: string): void {
 
 function refused(field: string, message: string): ChangeRefused {
   return new ChangeRefused('invalid', `${field}: ${message}`)
+}
+
+/** What whoever edits menus and number plans asks of the routes. */
+export function flowRules(routes: Routes) {
+  return {
+    checkMenu: (menu: Omit<Menu, 'version'>) => checkMenu(routes, menu),
+    checkStep: (step: Step, field: string) => checkStep(routes, step, field),
+    menuReaches: (menu: Omit<Menu, 'version'>, domain: string | undefined) =>
+      reachedBeyond(routes, stepsOf(menu), domain),
+    stepReaches: (step: Step, domain: string | undefined) => reachedBeyond(routes, [step], domain),
+  }
 }

@@ -12,6 +12,15 @@ const planEntryValidator = Compile(planEntrySchema)
 
 function check(validator: Validator, value: unknown): void {
   if (!validator.Check(value)) throw new ChangeRefused('invalid', firstFault(validator, value))
+  if (!isStorable(value))
+    throw new ChangeRefused('invalid', 'a text in it has the character NUL, or half of a surrogate pair')
+}
+
+/** Whether PostgreSQL can hold all of its texts. */
+function isStorable(value: unknown): boolean {
+  if (typeof value === 'string') return !/\0|\p{Surrogate}/u.test(value)
+  if (typeof value !== 'object' || value === null) return true
+  return Object.entries(value).every(([name, inner]) => isStorable(name) && isStorable(inner))
 }
 
 /** @param definition without id and version; @throws ChangeRefused `invalid` */
@@ -27,13 +36,14 @@ export function checkHoursShape(definition: Omit<Hours, 'id' | 'version'>): void
     throw new ChangeRefused('invalid', `time_zone: ${quoted(timeZone)} is not a time zone`)
   for (const date of Object.keys(holidays))
     if (!isDate(date)) throw new ChangeRefused('invalid', `holidays: there is no ${date}`)
-  for (const [day, spans] of [...Object.entries(week), ...Object.entries(holidays)])
-    for (const [from, to] of spans)
-      if (from === to)
-        throw new ChangeRefused(
-          'invalid',
-          `${day}: ${from} to ${to} is no time; a whole day is 00:00 to 24:00`,
-        )
+  for (const [field, days] of Object.entries({ week, holidays }))
+    for (const [day, spans] of Object.entries(days))
+      for (const [from, to] of spans)
+        if (from === to || from === '24:00')
+          throw new ChangeRefused(
+            'invalid',
+            `${field}.${day}: ${from} to ${to} is no time; a whole day is 00:00 to 24:00`,
+          )
 }
 
 /** @param date `YYYY-MM-DD`, or `MM-DD` of any year */

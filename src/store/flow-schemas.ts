@@ -1,5 +1,7 @@
 import { Type, type Static } from 'typebox'
 
+import type { Span } from './flow.js'
+
 /**
  * Menus, hours and entries of the number plan as they are sent by who edits them; what they mean is in flow.ts, and
  * flow-document.ts makes the one of the other.
@@ -88,16 +90,15 @@ export const menuSchema = Type.Object(
 )
 export type SentMenu = Static<typeof menuSchema>
 
-const span = Type.Tuple(
-  [
-    Type.String({ pattern: '^(?:[01][0-9]|2[0-3]):[0-5][0-9]$' }),
-    Type.String({ pattern: '^(?:(?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00)$' }),
-  ],
-  {
+// As an array: in JSON schema a tuple is written otherwise from draft to draft.
+const span = Type.Unsafe<Span>(
+  Type.Array(Type.String({ pattern: '^(?:(?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00)$' }), {
+    minItems: 2,
+    maxItems: 2,
     description:
       'From the one to the other, HH:MM; one that ends earlier than it begins ends on the next day',
     examples: [['08:00', '17:30']],
-  },
+  }),
 )
 const spans = Type.Array(span, { maxItems: 24 })
 

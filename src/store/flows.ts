@@ -6,7 +6,7 @@ import type { Hours, Menu, Reference } from './flow.js'
 import { checkHoursShape, checkMenuShape } from './flow-check.js'
 import { flowColumns, hoursOf, menuOf, type FlowKind, type FlowRow } from './flow-rows.js'
 import { refuseIfReferred, setReferences } from './references.js'
-import { ChangeRefused, noTenant, quoted } from './refusal.js'
+import { brokenConstraint, ChangeRefused, noTenant, quoted } from './refusal.js'
 import { within, type Db } from './within.js'
 
 /**
@@ -93,6 +93,17 @@ export async function holdFlows(client: pg.ClientBase, tenantId: string): Promis
   await lockAllFlows(client)
 }
 
+/** The same of hours. */
+export async function loadHours(
+  db: Db,
+  tenantId: string,
+  id: string,
+  version: number,
+): Promise<Hours | undefined> {
+  const row = await readFlow(db, { tenantId, kind: 'hours', id }, version)
+  return row && hoursOf(row)
+}
+
 export interface FlowQuery {
   /** Without it, of all tenants. */
   readonly tenantId?: string
@@ -136,16 +147,27 @@ function saveFlow(db: Db, place: Place, saved: Saved): Promise<number> {
     if (rowCount === 0) throw noTenant(tenantId)
     // No key is changed: whoever begins to refer to it need not wait.
     await lockFlow(client, place, expectedVersion, 'NO KEY UPDATE')
-    const { rows } = await client.query<{ version: number }>(
-      `INSERT INTO flows (tenant_id, kind, id, definition) VALUES ($1, $2, $3, $4)
-      ON CONFLICT (tenant_id, kind, id) DO UPDATE SET definition = excluded.definition RETURNING version`,
-      [tenantId, kind, id, JSON.stringify(definition)],
+    const { rows } = await written(
+      client.query<{ version: number }>(
+        `INSERT INTO flows (tenant_id, kind, id, definition) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (tenant_id, kind, id) DO UPDATE SET definition = excluded.definition RETURNING version`,
+        [tenantId, kind, id, JSON.stringify(definition)],
+      ),
     )
     await setReferences(client, tenantId, { kind, id }, references)
     const [row] = rows
     if (row === undefined) throw new Error('PostgreSQL did not say the version that it made')
     return row.version
   })
+}
+
+async function written<T>(query: Promise<T>): Promise<T> {
+  try {
+    return await query
+  } catch (error) {
+    if (brokenConstraint(error)?.name !== 'flows_definition_check') throw error
+    throw new ChangeRefused('invalid', 'it is too large', { cause: error })
+  }
 }
 
 async function deleteFlow(db: Db, place: Place, expectedVersion: number | undefined): Promise<void> {

@@ -9,6 +9,8 @@ import { CallLimits } from '../../src/billing/limits.js'
 import { GatewayAccess } from '../../src/call/gateways/gateway-access.js'
 import { GatewayHealth } from '../../src/call/gateways/gateway-health.js'
 import { Journal } from '../../src/journal/journal.js'
+import { flowRules } from '../../src/routes/check.js'
+import { Routes } from '../../src/routes/registry.js'
 import { checkRedis, connectRedis } from '../../src/screening/redis.js'
 import { Screening } from '../../src/screening/screen.js'
 import { ensureFirstKey } from '../../src/store/api-keys.js'
@@ -89,6 +91,7 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
     switches: () => [],
     rabbit: () => undefined,
     gatewayStatus: (gateways) => access.status(gateways),
+    flows: flowRules(new Routes()),
     readiness: () => Promise.resolve([{ name: 'event_socket', ok: true }]),
     onLowBalance: (low) => told.push(low),
   }
