@@ -89,6 +89,22 @@ const needed: Readonly<Record<string, readonly ['read' | 'operate' | 'admin', Bo
   topUpTenant: ['admin', 'no'],
   refundTenant: ['admin', 'no'],
   adjustTenant: ['admin', 'no'],
+  listMenus: ['read', 'own'],
+  createMenu: ['admin', 'own'],
+  getMenu: ['read', 'own'],
+  changeMenu: ['admin', 'own'],
+  deleteMenu: ['admin', 'own'],
+  listHours: ['read', 'own'],
+  createHours: ['admin', 'own'],
+  getHours: ['read', 'own'],
+  changeHours: ['admin', 'own'],
+  deleteHours: ['admin', 'own'],
+  listPlan: ['read', 'own'],
+  createPlanEntry: ['admin', 'own'],
+  lookUpPlan: ['read', 'own'],
+  getPlanEntry: ['read', 'own'],
+  changePlanEntry: ['admin', 'own'],
+  deletePlanEntry: ['admin', 'own'],
 }
 
 const roles = ['read', 'operate', 'admin'] as const

@@ -28,6 +28,6 @@ export function refuseBeyond(
 
 /** RFC 7396 at the top level: what is left out stays, what is null goes. */
 export function merged(document: object, patch: object): Record<string, unknown> {
-  const fields = Object.entries({ ...document, ...patch } as Record<string, unknown>)
+  const fields = Object.entries({ ...document, ...patch })
   return Object.fromEntries(fields.filter(([, value]) => value !== null))
 }

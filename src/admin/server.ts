@@ -22,6 +22,7 @@ import { journal } from './resources/journal.js'
 import { keys } from './resources/keys.js'
 import { blacklist, vip } from './resources/lists.js'
 import { numbers } from './resources/numbers.js'
+import { plan } from './resources/plan.js'
 import { stats } from './resources/stats.js'
 import { rateFiles } from './resources/rate-files.js'
 import { rates } from './resources/rates.js'
@@ -57,6 +58,7 @@ const resources = [
   keys,
   menus,
   numbers,
+  plan,
   stats,
   rateFiles,
   rates,
