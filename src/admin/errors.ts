@@ -153,7 +153,7 @@ export async function fromStore<T>(answer: Promise<T>): Promise<T> {
     return await answer
   } catch (error) {
     // Thrown in the middle of a transaction.
-    if (error instanceof Problem) throw error
+    if (error instanceof Problem || error instanceof RedisAway) throw error
     if (error instanceof CursorError) refuseCursor()
     if (error instanceof TooMuchError)
       throw new Problem('too_much', 'That is too much to look through. Ask for one tenant, or less time.', {
