@@ -71,6 +71,28 @@ t.test('many at once: numbers, prefixes and anonymous callers', async (t) => {
   t.equal(second.next, null)
 })
 
+t.test('who adds and removes a number is in the audit, whichever way it was spelled', async (t) => {
+  await ask(t, 'POST', '/v1/blacklist', {
+    body: { number: '+84 909 999 999', ttl_seconds: 60, reason: 'spam' },
+  })
+  await ask(t, 'POST', '/v1/blacklist', { body: { number: '0909999999' } })
+  await ask(t, 'DELETE', '/v1/blacklist/84909999999')
+  await ask(t, 'DELETE', '/v1/blacklist/84909999999')
+  const linesOf = async (target: string) =>
+    ((await ask(t, 'GET', `/v1/audit?target=${target}`)).json() as { items: object[] }).items
+  const first = { number: '+84909999999', normal_form: '84909999999', kind: 'number', reason: 'spam' }
+  const second = { ...first, number: '0909999999', reason: null, ttl_seconds: 86400 }
+  const lines = await linesOf('blacklist%2084909999999')
+  t.match(lines, [
+    { action: 'removeBlacklist', tenant: null, before: second, after: null, failure: null },
+    { action: 'addBlacklist', before: first, after: second },
+    { action: 'addBlacklist', before: null, after: { ...first, ttl_seconds: 60 } },
+  ])
+  t.equal(lines.length, 3, 'what was not there was not removed')
+  await ask(t, 'POST', '/v1/vip', { body: { numbers: ['1001', '1002'], reason: 'board' } })
+  t.match(await linesOf('vip'), [{ action: 'addVip', after: { numbers: ['1001', '1002'], reason: 'board' } }])
+})
+
 t.test('what another program wrote is listed, and can be removed', async (t) => {
   await others.set('phone:blacklist:sipvicious', '1')
   const found = await ask(t, 'GET', '/v1/blacklist/sipvicious')

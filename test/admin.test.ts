@@ -254,7 +254,8 @@ t.test(
     t.equal((await ask(t, 'GET', '/v1/cdrs')).status, 200)
     await databaseLine.cut()
     for (const { method, url, ...asked } of someRequests) {
-      const needsNone = /blacklist|vip|switches/.test(url)
+      // A change of them is written to the audit first.
+      const needsNone = method === 'GET' && /blacklist|vip|switches/.test(url)
       const answer = await ask(t, method, url, asked)
       t.equal(answer.status === 503, !needsNone, `${method} ${url}: ${answer.status}`)
       const unknown = await ask(t, method, url, { ...asked, key: newKey })

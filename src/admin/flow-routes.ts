@@ -90,6 +90,7 @@ export function flowRoutes<Flow extends { readonly id: string; readonly version:
     },
     {
       ...closed,
+      description: kind === 'menu' ? 'A menu' : 'Opening hours',
       examples: [{ tenant: 'demo', id: 'main', version: 3, ...resource.exampleRest, ...resource.example }],
     },
   )

@@ -51,6 +51,7 @@ export const found = Type.Object(
   },
   {
     ...closed,
+    description: 'Where it leads',
     examples: [
       {
         ...{ normal_form: '841900561234', entry: 17, step: sentExample.step },

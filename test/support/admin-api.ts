@@ -158,4 +158,4 @@ export const answersOfTransactions = /^(list|export)Transactions (200|400|404)$/
 /** Answers that admin-journal.test.ts is to see. */
 export const answersOfJournal = /(Journal|Aside|Discarded) (20\d|404|409|413|415)$/
 /** Answers that admin-lists.test.ts is to see; the others are admin.test.ts's. */
-export const answersOfLists = /(Blacklist|Vip) (20\d|404|413|415)$/
+export const answersOfLists = /^(list|add|get|remove)(Blacklist|Vip) (20\d|404|413|415)$/
