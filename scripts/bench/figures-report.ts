@@ -1,5 +1,6 @@
 import type { AuthoriseResult } from './authorise.js'
 import type { Asked, CdrsResult } from './cdrs.js'
+import type { BlacklistResult, Served } from './blacklist.js'
 import type { Commits, CommitsResult } from './commits.js'
 import type { Figures } from './figures.js'
 import type { Appends, JournalResult } from './journal.js'
@@ -17,10 +18,12 @@ export const figureTargets = {
   // A hundredth of what the whole call costs, at most.
   cdrs: { pageP99Ms: 20, filterP99Ms: 1_000 },
   plan: { cpuOfEmpty: 1.05, lookUpNs: 10_000 },
+  blacklistLookUpsPerSecond: 2_000,
 } as const
 
 /** A paragraph for each part that was measured. */
-export function figuresReport({ journal, commits, authorise, tariff, plan, cdrs }: Figures): string[] {
+export function figuresReport(figures: Figures): string[] {
+  const { journal, commits, authorise, tariff, plan, cdrs, blacklist } = figures
   return [
     ...(journal ? [journalTable(journal)] : []),
     ...(commits ? [commitsTable(commits)] : []),
@@ -28,6 +31,7 @@ export function figuresReport({ journal, commits, authorise, tariff, plan, cdrs 
     ...(tariff ? [tariffTable(tariff)] : []),
     ...(plan ? [planTable(plan)] : []),
     ...(cdrs ? cdrsTables(cdrs) : []),
+    ...(blacklist ? [blacklistTable(blacklist)] : []),
   ]
 }
 
@@ -204,6 +208,42 @@ function cdrsTables({ rows, fillSeconds, gigabytes, ...measured }: CdrsResult): 
       table(['Billed CDRs', 'a second', 'least–most', 'target', 'CPU µs: node', 'PostgreSQL'], among),
     commitsTable(commitsEmpty),
   ]
+}
+
+function blacklistTable({ connections, entries, linger, fastify, http }: BlacklistResult): string {
+  const target = figureTargets.blacklistLookUpsPerSecond
+  const row = (
+    name: string,
+    { perSecond, rounds, p99Ms, serverCpuUs, clientCpuUs }: Served,
+    isOurs: boolean,
+  ) => [
+    name,
+    count(perSecond),
+    range(rounds),
+    isOurs ? atLeast(perSecond, target) : '',
+    p99Ms.toFixed(1),
+    serverCpuUs.toFixed(0),
+    clientCpuUs.toFixed(0),
+    (perSecond / http.perSecond).toFixed(2),
+  ]
+  const heads = [
+    'GET',
+    'a second',
+    'least–most',
+    'target',
+    'p99 ms',
+    'CPU µs: server',
+    'client',
+    'of node:http',
+  ]
+  return (
+    `The blacklist: ${entries} numbers, looked up over ${connections} connections\n\n` +
+    table(heads, [
+      row('/v1/blacklist/{number}', linger, true),
+      row('limit: the same bytes by a bare Fastify', fastify, false),
+      row('limit: the same bytes by a bare node:http', http, false),
+    ])
+  )
 }
 
 function count(value: number): string {

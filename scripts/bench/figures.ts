@@ -1,5 +1,6 @@
 import { measureAuthorise, type AuthoriseResult } from './authorise.js'
 import { measureCdrs, type CdrsResult } from './cdrs.js'
+import { measureBlacklist, type BlacklistResult } from './blacklist.js'
 import { measureCommits, type CommitsResult } from './commits.js'
 import { measureJournal, type JournalResult } from './journal.js'
 import { withDatabase } from './database.js'
@@ -16,6 +17,7 @@ export interface Figures {
   readonly tariff?: TariffResult
   readonly plan?: PlanResult
   readonly cdrs?: CdrsResult
+  readonly blacklist?: BlacklistResult
 }
 
 /** One after the other: each has the machine to itself. */
@@ -43,6 +45,11 @@ export async function measureFigures(
     figures.cdrs = await measureCdrs(
       serverUrl,
       { rows: options.rows, records, rounds: isQuick ? 1 : 3 },
+  if (parts.includes('blacklist'))
+    figures.blacklist = await measureBlacklist(
+      processes,
+      serverUrl,
+      { seconds: isQuick ? 2 : 5, rounds },
       progress,
     )
   return figures

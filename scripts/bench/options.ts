@@ -18,6 +18,7 @@ export const parts = {
   tariff: 'a million rates: loaded, in memory, looked up',
   plan: 'a number plan of 100,000 entries: what a call costs beside one without, looked up',
   cdrs: 'questions about 10,000,000 CDRs, and commits among them; takes half an hour and 25 GB, so only when named',
+  blacklist: 'look-ups in the blacklist over HTTP a second',
 } as const
 export type Part = keyof typeof parts
 

@@ -69,6 +69,11 @@ export class MeasuredServer {
     this.#worker = worker
   }
 
+  /** Of the HTTP API. */
+  async httpPort(): Promise<number> {
+    return (await this.#worker.ask('httpPort')) as number
+  }
+
   /** µs of CPU since its process began. */
   async cpu(): Promise<number> {
     return (await this.#worker.ask('cpu')) as number

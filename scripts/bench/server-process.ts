@@ -26,6 +26,7 @@ const server = await start()
 answer(
   {
     port: () => server.port,
+    httpPort: () => server.httpPort,
     /** µs of CPU, user and system, since the process began. */
     cpu: () => {
       const { user, system } = cpuUsage()

@@ -32,6 +32,7 @@ export async function startWhole(
   await server.reload()
   return {
     port: Number(server.eslAddress.replace(/.*:/, '')),
+    httpPort: Number(server.httpAddress.replace(/.*:/, '')),
     close: async () => {
       await server.close({ deadlineMs: 1000 })
       await rm(dataDir, { recursive: true, force: true })
