@@ -2,7 +2,7 @@ import type { ChainableCommander } from 'ioredis'
 import type { Entry } from './entry.js'
 import { blacklistKeys, prefixesOf, prefixTag, vipSet } from './names.js'
 import { NumberList, readNote, type Addition, type Note, type Standing, type Written } from './number-list.js'
-import { answered, replies } from './redis.js'
+import { answered, replies, writeTogether } from './redis.js'
 
 /** `linger:blacklist:{normal form}`: the note beside an entry, which expires with it. */
 const blacklistNotes = 'linger:blacklist:'
@@ -18,6 +18,7 @@ export class Blacklist extends NumberList {
     if (kind !== 'number') return undefined
     const prefixes = [...new Set(tags.flatMap(prefixesOf))].sort((a, b) => b.length - a.length)
     if (prefixes.length === 0) return undefined
+    writeTogether(this.redis)
     const values = await answered(this.redis.mget(prefixes.map((digits) => keyOf(prefixTag + digits))))
     const longest = prefixes.find((_, index) => values[index] !== null)
     return longest === undefined ? undefined : `${longest}*`
@@ -49,6 +50,7 @@ export class Blacklist extends NumberList {
   protected async look(entries: readonly Entry[]): Promise<(Standing | undefined)[]> {
     if (entries.length === 0) return []
     const keys = entries.flatMap(({ tags }) => [blacklistNotes + tags[0], ...tags.map(keyOf)])
+    writeTogether(this.redis)
     const values = (await answered(this.redis.mget(keys))).values()
     return entries.map((entry) => {
       const note = readNote(values.next().value, entry)
@@ -61,11 +63,10 @@ export class Blacklist extends NumberList {
   }
 
   protected async ttls(tags: string[]): Promise<(number | null)[]> {
-    if (tags.length === 0) return []
-    const commands = this.redis.pipeline()
-    for (const tag of tags) commands.pttl(keyOf(tag))
+    writeTogether(this.redis)
+    const ttls = await Promise.all(tags.map((tag) => answered(this.redis.pttl(keyOf(tag)))))
     // -1: it is there for ever; -2: it has gone just now.
-    return (await replies(commands)).map((ttl) => (ttl === -1 ? null : Math.max(ttl as number, 0)))
+    return ttls.map((ttl) => (ttl === -1 ? null : Math.max(ttl, 0)))
   }
 
   protected async scan(position: string): Promise<[string, string[]]> {

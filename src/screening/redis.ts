@@ -73,6 +73,23 @@ export async function checkRedis(redis: Redis, timeoutMs = 2000): Promise<void> 
   }
 }
 
+const gathering = new WeakSet<Redis['stream']>()
+
+/**
+ * What this turn of the event loop asks leaves in one write: one packet, one system call. A pipeline would do so for
+ * one asker, at three times the CPU.
+ */
+export function writeTogether({ stream }: Redis): void {
+  // Before the first connection there is none.
+  if ((stream as typeof stream | undefined) === undefined || gathering.has(stream)) return
+  gathering.add(stream)
+  stream.cork()
+  setImmediate(() => {
+    gathering.delete(stream)
+    stream.uncork()
+  })
+}
+
 /**
  * Runs a pipeline or a transaction.
  *

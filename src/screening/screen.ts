@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 import { anonymousTag, blacklistKeys, prefixesOf, prefixTag, vipSet } from './names.js'
+import { writeTogether } from './redis.js'
 
 /** Who calls, as screening knows him. */
 export interface Caller {
@@ -57,7 +58,6 @@ export class Screening {
   readonly #now: () => number
   /** Questions whose calls stopped waiting and which Redis has not answered yet. */
   #overdue = 0
-  #isGathering = false
   #outage: Outage | undefined
 
   constructor({ redis, log, timeoutMs = 200, failOpen = true, now }: ScreeningOptions) {
@@ -87,22 +87,8 @@ export class Screening {
     // Redis answers in order, so this call would wait behind the one that gave up; and while Redis
     // stands still, nothing piles up in memory.
     if (this.#overdue > 0) return noReply('Redis has not answered an earlier call')
-    this.#writeTogether(this.#redis.stream)
+    writeTogether(this.#redis)
     return this.#inTime(Promise.allSettled(this.#questions(caller)))
-  }
-
-  /**
-   * What this turn of the event loop asks leaves in one write: one packet, one system call. A pipeline
-   * would do so for one caller, at three times the CPU.
-   */
-  #writeTogether(stream: Redis['stream']): void {
-    if (this.#isGathering) return
-    this.#isGathering = true
-    stream.cork()
-    setImmediate(() => {
-      this.#isGathering = false
-      stream.uncork()
-    })
   }
 
   // EXISTS answers one integer for any number of keys; SISMEMBER, unlike SMISMEMBER, is in every Redis.
