@@ -52,9 +52,13 @@ export function fieldErrors(failed: {
   const note = (field: string, detail: string) => {
     if (!errors.has(field)) errors.set(field, { field, detail })
   }
+  const choices = new Set(
+    failed.violations.flatMap(({ keyword, instancePath }) => (keyword === 'anyOf' ? instancePath : [])),
+  )
   for (const { keyword, instancePath, schemaPath, message, params } of failed.violations) {
-    // The branches of a choice and the `false` behind an unknown field are told by their parents.
-    if (keyword === 'boolean' || /\/(?:oneOf|anyOf)\//.test(schemaPath)) continue
+    // The branches of a oneOf and the `false` behind an unknown field are told by their parents.
+    if (keyword === 'boolean' || schemaPath.includes('/oneOf/')) continue
+    if (isToldByChoice(schema, schemaPath, instancePath, choices)) continue
     const steps = stepsOf(instancePath)
     const at = find(schema, steps)
     if (keyword === 'additionalProperties') {
@@ -79,6 +83,28 @@ export function fieldErrors(failed: {
     }
   }
   return [...errors.values()]
+}
+
+/**
+ * A choice of several shapes is told as a whole; what may only be null besides is told by what is wrong inside of it.
+ *
+ * @param choices JSON pointers to the values that none of their shapes fits
+ */
+function isToldByChoice(
+  schema: Schema,
+  schemaPath: string,
+  instancePath: string,
+  choices: Set<string>,
+): boolean {
+  const steps = stepsOf(schemaPath)
+  const at = steps.indexOf('anyOf')
+  // None, or the choice itself.
+  if (at < 0 || at === steps.length - 1) return false
+  const chosen = steps
+    .slice(0, at)
+    .reduce<unknown>((inner, step) => (inner as Record<string, unknown> | undefined)?.[step], schema)
+  const shapes = (chosen as Schema | undefined)?.anyOf?.filter(({ type }) => type !== 'null') ?? []
+  return shapes.length !== 1 || choices.has(instancePath)
 }
 
 /** A client's value as it is shown back to it. */
