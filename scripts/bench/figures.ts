@@ -45,6 +45,8 @@ export async function measureFigures(
     figures.cdrs = await measureCdrs(
       serverUrl,
       { rows: options.rows, records, rounds: isQuick ? 1 : 3 },
+      progress,
+    )
   if (parts.includes('blacklist'))
     figures.blacklist = await measureBlacklist(
       processes,
