@@ -75,6 +75,7 @@ t.test('an empty database is brought up to this release, once', async (t) => {
       ],
       ...['reservations', 'tenants'],
       ...['catalog_changes', 'flow_references', 'flow_versions', 'flows', 'number_plan'],
+      ...['dropped_cdrs', 'reratings'],
     ]),
   )
 })
