@@ -1,7 +1,9 @@
 import { Validator } from '@seriousme/openapi-schema-validator'
 import t from 'tap'
 import { buildAdmin } from '../src/admin/server.js'
+import { commitRecords } from '../src/store/commit.js'
 import { startAdminApi } from './support/admin-api.js'
+import { paidCall } from './support/call-records.js'
 import { exampleRequests } from './support/every-operation.js'
 import type { OpenApi } from './support/openapi.js'
 
@@ -197,6 +199,49 @@ t.test('a key may do what its role allows, and a bound one for its own tenant al
   for (const tried of mayNot) await tried()
   t.strictSame(await everything(), before, 'what was refused changed nothing')
   for (const tried of may) await tried()
+})
+
+t.test("what is another tenant's is seen nowhere with a bound key", async (t) => {
+  const { pool } = database
+  const call = paidCall(60_000, { tenant: 'foreign', caller: '8490777foreign', callUuid: 'call-of-foreign' })
+  await commitRecords(pool, [call])
+  await pool.query(`
+    INSERT INTO extensions (tenant_id, number) VALUES ('foreign', 'foreign-1');
+    INSERT INTO accounts (code, tenant_id) VALUES ('foreign-code', 'foreign');
+    INSERT INTO numbers (number, tenant_id) VALUES ('842477700000', 'foreign');
+    INSERT INTO gateways (tenant_id, name) VALUES ('foreign', 'foreign-gw');
+    INSERT INTO flows (tenant_id, kind, id, definition) VALUES
+      ('foreign', 'hours', 'foreign-hours', '{"name": "foreign", "week": {}, "holidays": {}}');`)
+  const { rows: gateways } = await pool.query<{ id: number }>(
+    `SELECT id FROM gateways WHERE name = 'foreign-gw'`,
+  )
+  const bound = await makeKey('admin', 'demo')
+  const all = await makeKey('admin', null)
+  const own = requests.filter(
+    ({ method, operationId }) => method === 'GET' && needed[operationId]?.[1] === 'own',
+  )
+  for (const { method, url, headers, operationId } of own) {
+    // Left out, the tenant is the key's own.
+    const [path = ''] = url.split('?')
+    const urls = url.includes('?tenant=demo') ? [url, path] : [url]
+    for (const each of urls) {
+      const answer = await ask(t, method, each, { headers, key: bound })
+      t.notMatch(answer.body, /foreign/, `${operationId} ${each}`)
+    }
+  }
+  const items = [
+    '/v1/cdrs/call-of-foreign',
+    `/v1/gateways/${gateways[0]?.id ?? 0}`,
+    '/v1/numbers/842477700000',
+    '/v1/tenants/foreign',
+    '/v1/extensions/foreign/foreign-1',
+    '/v1/hours/foreign/foreign-hours',
+  ]
+  for (const url of items) {
+    t.equal((await ask(t, 'GET', url, { key: all })).status, 200, url)
+    const answer = await ask(t, 'GET', url, { key: bound })
+    t.equal(answer.status, 404, url)
+  }
 })
 
 t.test('an unknown parameter is refused everywhere', async (t) => {
