@@ -1,5 +1,4 @@
 import { createHash, randomUUID } from 'node:crypto'
-import type { LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
 import type { TestLinger } from './linger.js'
 import { ApiContract, type OpenApi } from './openapi.js'
@@ -35,7 +34,7 @@ export class Asked {
     })
     const text = await answer.text()
     const seen = { statusCode: answer.status, headers: Object.fromEntries(answer.headers), body: text }
-    const faults = this.contract.faults(method, path, seen as unknown as LightMyRequestResponse)
+    const faults = this.contract.faults(method, path, seen)
     t.strictSame(faults, [], `${method} ${path}: ${answer.status}`)
     return { status: answer.status, body: (text === '' ? {} : JSON.parse(text)) as Record<string, unknown> }
   }

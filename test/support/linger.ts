@@ -6,6 +6,7 @@ import type { Test } from 'tap'
 import { loadConfig } from '../../src/config.js'
 import { startServer, type Server } from '../../src/server.js'
 import { openPool } from '../../src/store/database.js'
+import { ApiContract, type OpenApi } from './openapi.js'
 import { temporaryFolder, testDatabase, testRedis } from './services.js'
 
 const pollMs = 50
@@ -26,7 +27,7 @@ export interface TestLinger {
   cdr(callUuid: string): Promise<Cdr>
   /** The latest CDRs, once there are so many. */
   cdrs(count: number): Promise<Cdr[]>
-  /** A request of an admin. */
+  /** A request of an admin; whatever is answered must be as openapi.json says. */
   http(method: string, path: string, body?: unknown): Promise<{ status: number; body: unknown }>
 }
 
@@ -51,6 +52,14 @@ export interface Through {
   readonly dataDir?: string
   /** What the database is given before the server starts. */
   readonly sql?: string
+}
+
+/** Of all servers of this process: they are of one release. */
+let contract: ApiContract | undefined
+
+async function readContract({ httpAddress }: Server): Promise<ApiContract> {
+  const response = await fetch(`http://${httpAddress}/openapi.json`)
+  return new ApiContract((await response.json()) as OpenApi)
 }
 
 export async function testLinger(
@@ -90,6 +99,12 @@ export async function testLinger(
       ...(body !== undefined && { body: JSON.stringify(body) }),
     })
     const text = await response.text()
+    contract ??= await readContract(server)
+    const { status, headers } = response
+    const answer = { statusCode: status, headers: Object.fromEntries(headers), body: text }
+    const faults = contract.faults(method, path, answer)
+    if (faults.length > 0)
+      throw new Error(`${method} ${path} is not as openapi.json says: ${faults.join(', ')}`)
     return { status: response.status, body: text === '' ? undefined : JSON.parse(text) }
   }
   const cdrs = async (query: string, count: number): Promise<Cdr[]> => {

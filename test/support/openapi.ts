@@ -17,6 +17,8 @@ export interface OpenApi {
 export class ApiContract {
   readonly #document: OpenApi
   readonly #seen = new Set<string>()
+  /** By operation, status and type: compiled once. */
+  readonly #validators = new Map<string, ReturnType<typeof Compile>>()
 
   constructor(document: OpenApi) {
     this.#document = document
@@ -29,7 +31,11 @@ export class ApiContract {
   }
 
   /** @returns what the answer does that the document does not say; empty: nothing */
-  faults(method: string, url: string, { statusCode, headers, body }: LightMyRequestResponse): string[] {
+  faults(
+    method: string,
+    url: string,
+    { statusCode, headers, body }: Pick<LightMyRequestResponse, 'statusCode' | 'headers' | 'body'>,
+  ): string[] {
     const [pathname = ''] = url.split('?')
     const candidates = this.operations.filter(
       (candidate) => candidate.method === method.toLowerCase() && patternOf(candidate.path).test(pathname),
@@ -44,7 +50,9 @@ export class ApiContract {
     const [type = ''] = String(headers['content-type']).split(';')
     const schema = documented.content?.[type]?.schema
     if (!schema) return [`${found.operation.operationId} may not answer ${type}`]
-    const validator = Compile(this.#resolve(schema) as object)
+    const name = `${found.operation.operationId} ${statusCode} ${type}`
+    const validator = this.#validators.get(name) ?? Compile(this.#resolve(schema) as object)
+    this.#validators.set(name, validator)
     const value: unknown = /^application\/(?:.*\+)?json$/.test(type) ? JSON.parse(body) : body
     return validator.Errors(value).map(({ instancePath, message }) => `${instancePath} ${message}`)
   }
