@@ -160,7 +160,7 @@ t.test('what is wrong is told by its line and column, and nothing is written', a
 t.test('a header that is none is told', async (t) => {
   t.match(await faults(t, 'prefix,colour,prefix\n1,2,3\n'), [
     [1, '"colour"', 'is no column; allowed are prefix, prefix_entered'],
-    [1, '"prefix"', 'is there twice'],
+    [1, 'prefix', 'is there twice'],
     [1, 'price_per_minute', 'is missing among the columns'],
   ])
   t.match(await faults(t, '"prefix'), [[1, 'row', 'has a quote that is not closed']])

@@ -1,25 +1,30 @@
-import { once } from 'node:events'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { CsvError, parse } from 'csv-parse'
 import type { Entry } from '../screening/entry.js'
 import type { Addend } from '../screening/number-list.js'
 import { importedCell } from './csv.js'
+import { CsvFile } from './csv-file.js'
 import { echo, type FieldError } from './field-errors.js'
 import { defaultTtlSeconds, longestReason, longestTtlSeconds, type ListResource } from './list-schemas.js'
-import { NotUtf8 } from './upload.js'
 
 /** As an export has them; an import needs `number` alone. */
-export const listColumns: readonly string[] = [
-  ...['number', 'normal_form', 'kind', 'reason', 'added_by', 'added_at', 'ttl_seconds', 'expires_at'],
-]
+export const listColumns = [
+  ...([
+    'number',
+    'normal_form',
+    'kind',
+    'reason',
+    'added_by',
+    'added_at',
+    'ttl_seconds',
+    'expires_at',
+  ] as const),
+] as const
+type ListColumn = (typeof listColumns)[number]
 /** In `ttl_seconds` and `expires_at` of what does not expire. */
 export const never = 'never'
 
 export const mostRows = 200_000
 export const mostBytes = 32 * 2 ** 20
-/** So many are told; the others are counted. */
-export const mostFaults = 100
-
 const longestRow = 4096
 /** Of what another program wrote. */
 const longestNumber = 256
@@ -33,17 +38,16 @@ const portionBytes = 4096
 export class ListFile {
   readonly #resource: ListResource
   readonly #entries = new Map<string, Addend>()
-  readonly faults: FieldError[] = []
-  /** All that is wrong, told or not. */
-  faultCount = 0
-  /** Besides the header. */
-  rows = 0
-  #columns: readonly string[] | undefined
-  #line = 1
-  #isOver = false
+  readonly #file: CsvFile<ListColumn>
 
   constructor(resource: ListResource) {
     this.#resource = resource
+    this.#file = new CsvFile({
+      ...{ columns: listColumns, needed: ['number'], longestRow, portionBytes },
+      onRow: (line, cells) => {
+        this.#row(line, cells)
+      },
+    })
   }
 
   /** Of rows without faults, each once. */
@@ -51,111 +55,38 @@ export class ListFile {
     return [...this.#entries.values()]
   }
 
+  get faults(): FieldError[] {
+    return this.#file.faults
+  }
+
+  /** All that is wrong, told or not. */
+  get faultCount(): number {
+    return this.#file.faultCount
+  }
+
+  /** Besides the header. */
+  get rows(): number {
+    return this.#file.rows
+  }
+
   /** @throws Problem, as `bytes` does */
   async read(bytes: AsyncIterable<Buffer>): Promise<void> {
-    let parser: ReturnType<typeof parse> | undefined
-    try {
-      for await (const chunk of bytes) {
-        parser ??= this.#parser(chunk)
-        for (let start = 0; start < chunk.length && !this.#isOver; start += portionBytes) {
-          await this.#write(parser, chunk.subarray(start, start + portionBytes))
-          await nextTurn()
-        }
-        if (this.#isOver) break
-      }
-      if (parser !== undefined && !this.#isOver) await this.#end(parser)
-    } catch (error) {
-      if (!(error instanceof NotUtf8)) throw error
-      this.#fault(error.line, 'row', 'is not UTF-8')
-    } finally {
-      parser?.destroy()
-    }
-    if (this.#columns === undefined && this.faultCount === 0)
-      this.#fault(1, 'row', 'is missing; the first line names the columns')
+    const parsed = this.#file.read(bytes)
+    while ((await parsed.next()).done !== true) await nextTurn()
   }
 
   #fault(line: number, field: string, detail: string): void {
-    if (this.faultCount++ < mostFaults) this.faults.push({ line, field, detail })
+    this.#file.fault({ line, field, detail })
   }
 
-  /** The columns are named by words without separators: whichever the header has is the file's. */
-  #parser(head: Buffer): ReturnType<typeof parse> {
-    const [header = ''] = head.toString('latin1').split(/[\r\n]/, 1)
-    const parser = parse({
-      bom: true,
-      delimiter: header.includes(';') ? ';' : ',',
-      record_delimiter: ['\r\n', '\n', '\r'],
-      relax_column_count: true,
-      max_record_size: longestRow,
-      on_record: (cells: string[]) => {
-        this.#record(cells)
-        return null
-      },
-    })
-    parser.on('error', () => undefined)
-    return parser
-  }
-
-  #write(parser: ReturnType<typeof parse>, bytes: Buffer): Promise<void> {
-    return new Promise<void>((resolve) => {
-      parser.write(bytes, (error) => {
-        if (error) this.#broken(error)
-        resolve()
-      })
-    })
-  }
-
-  async #end(parser: ReturnType<typeof parse>): Promise<void> {
-    parser.resume()
-    parser.end()
-    await once(parser, 'end').catch((error: unknown) => {
-      this.#broken(error)
-    })
-  }
-
-  /** Where quotes are not closed nobody knows where rows end: what comes then cannot be read. */
-  #broken(error: unknown): void {
-    if (!(error instanceof CsvError)) throw error
-    if (this.#isOver) return
-    this.#isOver = true
-    const isLong = error.code === 'CSV_MAX_RECORD_SIZE'
-    const detail = isLong
-      ? `is longer than ${longestRow} bytes, or has a quote that is not closed`
-      : 'has a quote in the middle of a cell, or one that is not closed'
-    this.#fault(this.#line, 'row', `${detail}. What follows was not read`)
-  }
-
-  #record(cells: string[]): void {
-    const line = this.#line++
-    for (const cell of cells) if (/[\r\n]/.test(cell)) this.#line += cell.match(/\r\n|\n|\r/g)?.length ?? 0
-    if (this.#isOver) return
-    if (this.#columns === undefined) this.#columns = this.#header(cells)
-    else if (cells.length > 1 || cells[0] !== '') this.#row(line, cells, this.#columns)
-  }
-
-  #header(cells: readonly string[]): string[] {
-    const columns = cells.map((cell) => cell.trim().toLowerCase())
-    for (const [i, column] of columns.entries()) {
-      if (!listColumns.includes(column))
-        this.#fault(1, echo(cells[i]), `is no column; allowed are ${listColumns.join(', ')}`)
-      else if (columns.indexOf(column) < i) this.#fault(1, column, 'is there twice')
-    }
-    if (!columns.includes('number')) this.#fault(1, 'number', 'is missing among the columns')
-    this.#isOver = this.faultCount > 0
-    return columns
-  }
-
-  #row(line: number, cells: readonly string[], columns: readonly string[]): void {
-    if (++this.rows > mostRows) {
+  #row(line: number, cells: readonly string[]): void {
+    if (this.rows > mostRows) {
       this.#fault(line, 'row', `is one more than the ${mostRows} that are taken at a time`)
-      this.#isOver = true
+      this.#file.stop()
       return
     }
-    if (cells.length !== columns.length) {
-      this.#fault(line, 'row', `has ${cells.length} cells; allowed are ${columns.length}, as in the header`)
-      return
-    }
-    const cell = (column: string): string => importedCell(cells[columns.indexOf(column)] ?? '')
+    const { at } = this.#file
+    const cell = (column: ListColumn): string => importedCell(cells[at[column] ?? -1] ?? '')
     const before = this.faultCount
     const entry = this.#entry(line, cell('number'), cell('normal_form'))
     const ttlSeconds = this.#ttl(line, cell('ttl_seconds').trim().toLowerCase())

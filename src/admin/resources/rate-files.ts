@@ -15,7 +15,8 @@ import { audited } from '../audited.js'
 import { csvLine } from '../csv.js'
 import type { AdminDependencies } from '../dependencies.js'
 import { fromStore, Problem } from '../errors.js'
-import { mostFaults, RateFile } from '../rate-file.js'
+import { mostFaults } from '../csv-file.js'
+import { RateFile } from '../rate-file.js'
 import { checkedCountry, country } from '../rate-schemas.js'
 import { everyNumber } from '../rate-texts.js'
 import { noQuery, problems, security } from '../schemas.js'
@@ -179,11 +180,11 @@ function shown(counts: ImportCounts, isDryRun: boolean): Static<typeof countsSch
 function noteDuplicates(file: RateFile, { total, first }: Duplicates): void {
   for (const { line, firstLine, id } of first)
     file.fault({ line, field: 'prefix', detail: `the rate ${id} is on line ${firstLine} already` })
-  file.faultCount += total - first.length
+  file.count(total - first.length)
 }
 
 /** @throws Problem with what is wrong, by the lines */
-function refuseFaults({ faultCount, faults, rows }: RateFile): void {
+function refuseFaults({ faultCount, faults, rows }: Pick<RateFile, 'faultCount' | 'faults' | 'rows'>): void {
   if (faultCount === 0) return
   const errors = [...faults].sort((one, other) => one.line - other.line)
   const lines = faultCount === 1 ? '1 fault' : `${faultCount} faults`
