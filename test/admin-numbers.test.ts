@@ -136,8 +136,17 @@ t.test('what is no number, or leads nowhere, is refused', async (t) => {
   t.equal((await post(t, { tenant: 'demo', number: '02433333333', extension: '1000' })).status, 201)
   t.match((await change(t, '842433333333', { tenant: 'other' })).json(), {
     status: 400,
-    errors: [{ field: 'extension', detail: /^is "1000"; the tenant "other" has no such extension$/ }],
+    errors: [{ field: 'extension', detail: /^is missing; the extension is the tenant "demo"'s/ }],
   })
+  await pool.query("INSERT INTO extensions (tenant_id, number) VALUES ('other', '1000')")
+  const namesake = await change(t, '842433333333', { tenant: 'other' })
+  t.equal(namesake.status, 400, 'nor does it ring whoever has the same number there')
+  t.match(namesake.json(), { errors: [{ field: 'extension', detail: /^is missing/ }] })
+  t.match((await change(t, '842433333333', { tenant: 'other', extension: '1001' })).json(), {
+    status: 400,
+    errors: [{ field: 'extension', detail: /^is "1001"; the tenant "other" has no such extension$/ }],
+  })
+  t.equal((await change(t, '842433333333', { tenant: 'demo' })).status, 200, 'it is that tenant’s already')
   t.match((await change(t, '842433333333', { number: '1' })).json(), {
     errors: [{ field: 'number', detail: /unknown/ }],
   })

@@ -124,8 +124,8 @@ export function createNumbers(db: Db, draft: NumbersDraft): Promise<NumberRecord
 /**
  * @param number in normal form
  * @param expectedVersion that was read; undefined: whatever there is
- * @throws ChangeRefused `not_found` (also the tenant), `conflict`, `missing` (the extension), `taken` (by another
- *   tenant's number plan)
+ * @throws ChangeRefused `not_found` (also the tenant), `conflict`, `invalid` (given to another tenant without saying
+ *   what it rings there), `missing` (the extension), `taken` (by another tenant's number plan)
  */
 export function changeNumber(
   db: Db,
@@ -137,6 +137,14 @@ export function changeNumber(
     if (change.tenant !== undefined) await lockTenant(client, change.tenant, 'KEY SHARE')
     const before = await lockNumber(client, number, expectedVersion)
     const next = { ...before, ...change }
+    // Another tenant may have an extension of the same number.
+    if (next.tenant !== before.tenant && before.extension !== null && change.extension === undefined)
+      throw new ChangeRefused(
+        'invalid',
+        `is missing; the extension is the tenant ${quoted(before.tenant)}'s, and does not go with the number; ` +
+          'allowed is one of the new tenant, or null',
+        { field: 'extension' },
+      )
     await checkExtension(client, next.tenant, next.extension)
     const { rows } = await writing(
       'numbers',
