@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import { parseMoney } from '../src/billing/money.js'
 import { Catalog } from '../src/store/catalog.js'
@@ -84,7 +85,9 @@ t.test('page by page, and by tenant', async (t) => {
 t.test('Redis away: nobody knows how many calls there are everywhere', async (t) => {
   await api.redisLine.cut()
   t.match((await list(t)).items, [{}, { calls: 0, calls_everywhere: null }, {}])
+  const back = once(api.dependencies.redis, 'ready')
   await api.redisLine.mend()
+  await back
 })
 
 const everything = {

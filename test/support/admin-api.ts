@@ -72,7 +72,8 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
   const catalog = await Catalog.load(database.pool, { log })
   const told: LowBalance[] = []
   const journal = await Journal.open({ dir: await temporaryFolder(t), log, reserveBytes: 2 ** 20 })
-  const limits = new CallLimits({ redis, log, of: 'gateways' })
+  // No test asks how long it waits for Redis; a busy machine takes its time.
+  const limits = new CallLimits({ redis, log, of: 'gateways', timeoutMs: 10_000 })
   const access = new GatewayAccess({ health: new GatewayHealth({ log }), limits, places: noPlaces })
   const subscriber = connectRedis(redisLine.url(redisUrl), log.child({}, { level: 'silent' }))
   const calls = new CallsOfNodes({ node: 'here', live: new LiveCalls(), redis, subscriber, log })
