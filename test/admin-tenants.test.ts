@@ -297,6 +297,37 @@ t.test('what another one has is taken', async (t) => {
   t.equal(own.status, 409)
 })
 
+t.test('the country stays while there are prefixes that were read by it', async (t) => {
+  await create(t, 'moved', {
+    local_prefixes: ['024'],
+    blocked_destinations: [{ prefix: '1900' }],
+  })
+  await database.pool.query(`INSERT INTO gateways (tenant_id, name, prefix, prefix_entered)
+    VALUES ('moved', 'moved1', '8490', '090'), ('moved', 'moved2', '', '')`)
+  const refused = async (body: object, detail: RegExp) => {
+    const answer = await change(t, 'moved', { country: 'TH', ...body })
+    t.equal(answer.status, 409)
+    t.match(answer.json(), { type: 'urn:linger:problem:in_use', errors: [{ field: 'country', detail }] })
+  }
+  await refused({}, /has 1 gateway with a prefix, blocked_destinations, local_prefixes, which/)
+  const anew = { blocked_destinations: [{ prefix: '1900' }], local_prefixes: ['02'] }
+  await refused(anew, /has 1 gateway with a prefix, which are read by it$/)
+  await database.pool.query(`DELETE FROM gateways WHERE name = 'moved1'`)
+  await refused({ local_prefixes: [] }, /has blocked_destinations, which .*; send blocked_destinations anew/)
+  t.equal((await change(t, 'moved', { country: 'VN', name: 'Still' })).status, 200, 'it is that already')
+  t.match((await change(t, 'moved', { country: 'TH', ...anew })).json(), {
+    country: 'TH',
+    local_prefixes: ['662'],
+  })
+  t.match(
+    (await change(t, 'moved', { country: 'VN', blocked_destinations: [], local_prefixes: [] })).json(),
+    {
+      country: 'VN',
+    },
+  )
+  t.match((await change(t, 'moved', { country: 'TH' })).json(), { country: 'TH' }, 'nothing is left of it')
+})
+
 t.test('the country stays while there is a number plan, the currency while there is a ledger', async (t) => {
   await create(t, 'settled')
   t.match((await change(t, 'settled', { country: 'TH', currency: 'THB' })).json(), {

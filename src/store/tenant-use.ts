@@ -1,6 +1,7 @@
 import type pg from 'pg'
 
 import { ChangeRefused, quoted } from './refusal.js'
+import type { TenantChange, TenantRecord } from './tenant-schemas.js'
 
 /**
  * What hangs on a tenant. Of what may be millions it is only asked whether there is any; the rest is counted, so that
@@ -60,6 +61,37 @@ export async function refuseTenantInUse(client: pg.ClientBase, id: string): Prom
   throw new ChangeRefused(
     'in_use',
     `the tenant ${quoted(id)} cannot be deleted: it has ${[...words, ...past].join(', ')}${kept}`,
+  )
+}
+
+/**
+ * Prefixes are kept in the normal form that they had by the tenant's country: in another one it would be another.
+ *
+ * @param client in a transaction that has locked the tenant and the directory
+ * @param before with its old country
+ * @param change to another one
+ * @throws ChangeRefused `in_use`, saying by what
+ */
+export async function refuseOldPrefixes(
+  client: pg.ClientBase,
+  before: TenantRecord,
+  change: TenantChange,
+): Promise<void> {
+  const { rows } = await client.query<{ count: number }>(
+    `SELECT count(*)::integer AS count FROM gateways WHERE tenant_id = $1 AND prefix <> ''`,
+    [before.id],
+  )
+  const gateways = counted(rows[0]?.count ?? 0, 'gateway with a prefix', 'gateways with a prefix')
+  const lists = (['blocked_destinations', 'local_prefixes'] as const).filter(
+    (field) => before[field].length > 0 && change[field] === undefined,
+  )
+  const words = [...gateways, ...lists]
+  if (words.length === 0) return
+  const remedy = lists.length === 0 ? '' : `; send ${lists.join(' and ')} anew with it`
+  throw new ChangeRefused(
+    'in_use',
+    `the country cannot change while the tenant has ${words.join(', ')}, which are read by it${remedy}`,
+    { field: 'country' },
   )
 }
 

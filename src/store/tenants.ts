@@ -11,7 +11,7 @@ import { normalEntered } from './entered-prefix.js'
 import { checkVersion, lockDirectory, lockTenant } from './locking.js'
 import { ChangeRefused, noTenant, quoted } from './refusal.js'
 import type { TenantChange, TenantDraft, TenantRecord } from './tenant-schemas.js'
-import { refuseTenantInUse } from './tenant-use.js'
+import { refuseOldPrefixes, refuseTenantInUse } from './tenant-use.js'
 import { within, type Db } from './within.js'
 import { assignments, insertion, writing, type Refusals, type Values } from './written.js'
 
@@ -81,7 +81,7 @@ export function createTenant(db: Db, draft: TenantDraft): Promise<TenantRecord> 
  *
  * @param expectedVersion that was read; undefined: whatever there is
  * @throws ChangeRefused as `createTenant`, `not_found`, `conflict`, and `in_use`: its country while it has a number plan,
- *   its currency while it has a ledger
+ *   or prefixes that `change` does not replace, its currency while it has a ledger
  */
 export function changeTenant(
   db: Db,
@@ -95,6 +95,7 @@ export function changeTenant(
     checkVersion(`the tenant ${quoted(id)}`, version, expectedVersion)
     const before = await readWritten(client, id)
     const country = checkedCountry(change.country ?? before.country, change.country === undefined)
+    if (country !== before.country) await refuseOldPrefixes(client, before, change)
     const changed = assignments(valuesOf(change, country), 2)
     await checkDecks(client, { ...before, ...change })
     if (changed)
