@@ -243,11 +243,24 @@ t.test('a tenant sees its own, but not what the carriers take, and changes none'
     status: 404,
     detail: 'There is no gateway 3.',
   })
+  t.match(items[0], { name: 'carrier1', calls: 0, failures: 0 }, 'nobody else has one of this name')
+  const ofOthers = {
+    ...{ effective_max_calls: null, effective_max_calls_per_second: null, calls: null },
+    ...{ calls_everywhere: null, failures: null, last_cause: null },
+  }
+  t.match(items[1], { name: 'carrier2', state: 'up', down_on: [], ...ofOthers }, 'over it go calls of others')
+  t.match((await ask(t, 'GET', '/v1/gateways/2', { key })).json(), ofOthers)
+  t.match((await ask(t, 'GET', '/v1/gateways/2')).json(), { effective_max_calls: 20, calls: 0, failures: 0 })
   t.equal((await ask(t, 'GET', '/v1/gateways?tenant=other', { key })).status, 404)
   t.match((await change(t, 2, { priority: 6 })).json(), { carrier_cost_per_minute: '320.50' })
   const audit = (await ask(t, 'GET', '/v1/audit?target=gateway%202', { key })).json()
   t.match(audit, {
-    items: [{ before: { priority: 5, carrier_cost_per_minute: null }, after: { priority: 6 } }],
+    items: [
+      {
+        before: { priority: 5, carrier_cost_per_minute: null, effective_max_calls: null },
+        after: { priority: 6, max_calls: 60, effective_max_calls: null },
+      },
+    ],
   })
   t.notMatch(JSON.stringify(audit), /320/)
   const headers = { 'if-match': '*' }

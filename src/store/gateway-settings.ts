@@ -50,6 +50,19 @@ export async function getGateway(db: Db, id: number): Promise<GatewayRecord | un
   return rows[0] && recordOf(rows[0])
 }
 
+/** @returns those of the names that others than `tenant` have gateways by, too */
+export async function namesOfOthers(
+  db: Db,
+  tenant: string,
+  names: readonly string[],
+): Promise<ReadonlySet<string>> {
+  const { rows } = await db.query<{ name: string }>(
+    'SELECT DISTINCT name FROM gateways WHERE name = ANY ($1) AND tenant_id <> $2',
+    [names, tenant],
+  )
+  return new Set(rows.map(({ name }) => name))
+}
+
 /**
  * @param db a pool, or a transaction of the caller's; one that was refused must be rolled back
  * @throws ChangeRefused `invalid`, `not_found` (the tenant), `taken`

@@ -1,7 +1,7 @@
 import { Type, type FastifyPluginCallbackTypebox, type Static } from '@fastify/type-provider-typebox'
 import { listAuditLines, type AuditLine } from '../../store/audit-lines.js'
 import { access } from '../access.js'
-import { withoutCarrierCost } from '../carrier-cost.js'
+import { withoutWhatIsOthers } from '../carrier-cost.js'
 import type { AdminDependencies } from '../dependencies.js'
 import { fromStore } from '../errors.js'
 import {
@@ -99,11 +99,10 @@ export const audit: FastifyPluginCallbackTypebox<AdminDependencies> = (app, { po
           limit: most ?? defaultLimit,
         }),
       )
-      const seen = (state: object | null) => state && withoutCarrierCost(request, state)
       const items = found.items.map((line) => ({
         ...shown(line),
-        before: seen(line.before),
-        after: seen(line.after),
+        before: withoutWhatIsOthers(request, line.before),
+        after: withoutWhatIsOthers(request, line.after),
       }))
       return { items, next: found.next }
     },

@@ -6,6 +6,7 @@ import {
   deleteGateway,
   getGateway,
   listGateways,
+  namesOfOthers,
 } from '../../store/gateway-settings.js'
 import {
   gatewayChange,
@@ -35,6 +36,8 @@ import { changeHeaders, deleteHeaders, expectedVersion, withVersion } from '../v
 
 const mostItems = 500
 
+const hidden = 'hidden from a key that is bound to a tenant while others have a gateway of this name, too'
+
 const gatewaySchema = asShown(
   Type.Object(
     {
@@ -44,10 +47,10 @@ const gatewaySchema = asShown(
       prefix: Type.String({ description: 'Of the numbers that it serves, in normal form; empty: of all' }),
       prefix_entered: Type.String({ description: 'The same, as it was entered' }),
       effective_max_calls: nullable(Type.Integer(), {
-        description: 'The smallest max_calls of its name, whosever: that counts. Null: as many as there are',
+        description: `The smallest max_calls of its name, whosever: that counts. Null: as many as there are, or ${hidden}`,
       }),
       effective_max_calls_per_second: nullable(Type.Integer(), {
-        description: 'The same of calls that begin in a second',
+        description: `The same of calls that begin in a second. Null: as many as there are, or ${hidden}`,
       }),
       version: Type.Integer({ description: 'Counts up with each change; for If-Match' }),
       state: Type.Enum(['up', 'resting', 'trial'], {
@@ -55,15 +58,17 @@ const gatewaySchema = asShown(
           'As this server sees it. It rests after failures in a row, and while a switch says that it is down; ' +
           'then one call tries it',
       }),
-      failures: Type.Integer({ description: 'In a row, up to now' }),
+      failures: nullable(Type.Integer(), { description: `In a row, up to now. Null: ${hidden}` }),
       rests_until: nullable(moment('When a call tries it again'), { description: 'Null: it does not rest' }),
       last_cause: nullable(Type.String(), {
-        description: "FreeSWITCH's cause of the last call that it did not take; null: it took all",
+        description: `FreeSWITCH's cause of the last call that it did not take; null: it took all, or ${hidden}`,
       }),
       down_on: Type.Array(Type.String(), { description: 'Switches that say themselves that it is down' }),
-      calls: Type.Integer({ description: 'Calls over it now that this server has' }),
+      calls: nullable(Type.Integer(), {
+        description: `Calls over it now that this server has. Null: ${hidden}`,
+      }),
       calls_everywhere: nullable(Type.Integer(), {
-        description: 'The same of all servers; null: it has no effective_max_calls, or Redis is away',
+        description: `The same of all servers; null: it has no effective_max_calls, Redis is away, or ${hidden}`,
       }),
     },
     {
@@ -126,9 +131,14 @@ export const gateways: FastifyPluginCallbackTypebox<AdminDependencies> = (app, d
         ...(maxCalls !== null && { maxCalls }),
       })),
     )
+    const own = boundTenant(request)
+    const names = found.map(({ name }) => name)
+    const shared = own === undefined ? new Set<string>() : await fromStore(namesOfOthers(pool, own, names))
     return found.flatMap((gateway, index) => {
       const state = states[index]
-      return state === undefined ? [] : [{ ...withoutCarrierCost(request, gateway), ...stateFields(state) }]
+      if (state === undefined) return []
+      const seen = { ...withoutCarrierCost(request, gateway), ...stateFields(state) }
+      return [shared.has(gateway.name) ? { ...seen, ...trafficOfOthers } : seen]
     })
   }
   const shownOne = async (request: FastifyRequest, gateway: GatewayRecord): Promise<Shown> => {
@@ -260,6 +270,12 @@ export const gateways: FastifyPluginCallbackTypebox<AdminDependencies> = (app, d
   )
 
   done()
+}
+
+/** What tells of calls, and of limits, that are other tenants'. */
+const trafficOfOthers = {
+  ...{ effective_max_calls: null, effective_max_calls_per_second: null },
+  ...{ failures: null, last_cause: null, calls: null, calls_everywhere: null },
 }
 
 function stateFields(status: GatewayStatus) {
