@@ -32,6 +32,7 @@ CREATE TABLE audit_lines (
 );
 CREATE INDEX audit_lines_tenant ON audit_lines (tenant_id, id);
 CREATE INDEX audit_lines_key ON audit_lines (key_id, id);
+CREATE INDEX audit_lines_action ON audit_lines (action, id);
 CREATE INDEX audit_lines_target ON audit_lines (target, id);
 CREATE INDEX audit_lines_at ON audit_lines (at);
 CREATE TRIGGER audit_lines_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_lines

@@ -217,7 +217,7 @@ export const keys: FastifyPluginCallbackTypebox<AdminDependencies> = (app, { poo
       await audited(request, pool, async (client, note) => {
         const { before, after } = await revokeKey(client, id)
         if (before.revokedAt !== null) return
-        note({ tenant: after.tenant, target: `key ${id}`, before: shown(before), after: shown(after) })
+        note({ tenant: after.tenant, target: `key ${after.id}`, before: shown(before), after: shown(after) })
       })
       app.authentication.forget()
       request.log.info({ key: id, by: keyIdOf(request) }, 'API key revoked')
