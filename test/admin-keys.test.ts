@@ -30,7 +30,7 @@ t.test('a key is made, shown once, used, and revoked', async (t) => {
     detail: 'A key with the role operate is needed; this one has read.',
   })
 
-  t.equal((await ask(t, 'DELETE', url)).status, 204)
+  t.equal((await ask(t, 'DELETE', `/v1/keys/${rest.id.toUpperCase()}`)).status, 204, 'however it is spelt')
   t.equal((await ask(t, 'GET', '/v1/cdrs', { key })).status, 401, 'at once')
   t.match((await ask(t, 'GET', url)).json(), { revoked_at: /^\d{4}-/ })
   t.equal((await ask(t, 'DELETE', url)).status, 204, 'again does nothing')
@@ -115,11 +115,30 @@ t.test('the last key that could make others is not revoked', async (t) => {
   t.match(answer.json(), { type: 'urn:linger:problem:in_use', detail: /^It is the last admin key/ })
 })
 
-t.test('a bound key sees the audit of its own tenant', async (t) => {
+t.test('a bound key sees the audit of its own tenant, but not of keys, nor where others are', async (t) => {
   const key = await makeKey('admin', 'demo')
-  const found = (await ask(t, 'GET', '/v1/audit', { key })).json() as { items: { tenant: string }[] }
-  t.ok(found.items.length > 0)
+  const url = '/v1/extensions/demo/1000'
+  const headers = { 'if-match': '*' }
+  for (const [asker, display_name] of [
+    [key, 'Lan'],
+    [api.adminKey, 'Mai'],
+  ] as const)
+    t.equal((await ask(t, 'PATCH', url, { key: asker, headers, body: { display_name } })).status, 200)
+  t.match((await ask(t, 'GET', '/v1/audit?tenant=demo&action=makeKey')).json(), {
+    items: [{ target: /^key /, address: '127.0.0.1' }],
+  })
+  const asked = await ask(t, 'GET', '/v1/audit', { key })
+  const found = asked.json() as { items: { tenant: string }[] }
+  t.match(found.items.slice(0, 2), [
+    { action: 'changeExtension', after: { display_name: 'Mai' }, address: null },
+    { action: 'changeExtension', after: { display_name: 'Lan' }, address: '127.0.0.1' },
+  ])
   t.ok(found.items.every(({ tenant }) => tenant === 'demo'))
+  t.notMatch(asked.body, /makeKey|revokeKey/)
+  t.strictSame((await ask(t, 'GET', '/v1/audit?action=makeKey', { key })).json(), {
+    items: [],
+    next: null,
+  })
   t.equal((await ask(t, 'GET', '/v1/audit?tenant=other', { key })).status, 404)
   const from = '2100-01-01T00:00:00+07:00'
   t.strictSame((await ask(t, 'GET', `/v1/audit?from=${from}`, { key })).json(), { items: [], next: null })

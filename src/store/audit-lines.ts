@@ -38,6 +38,9 @@ export interface AuditLine extends Act {
   readonly failure: string | null
 }
 
+/** The same as whoever asks may see it; without its address where that is hidden. */
+export type SeenAuditLine = Omit<AuditLine, 'address'> & { readonly address: string | null }
+
 /** In the caller's transaction: the line is there if, and only if, the change is. */
 export async function writeAuditLine(db: Db, act: Act, change: Change): Promise<void> {
   await writeAuditLines(db, act, [change])
@@ -72,11 +75,16 @@ export interface AuditQuery {
   /** RFC 3339; the first from that moment on, the last before that one. */
   readonly from?: string
   readonly to?: string
+  /** A tenant: no lines of API keys then, and no addresses but of those who work for it alone. */
+  readonly seenBy?: string
 }
 
+/** What is done to API keys. */
+const keyActions = ['makeKey', 'revokeKey']
+
 /** The latest first. @throws CursorError */
-export async function listAuditLines(pool: pg.Pool, query: AuditQuery): Promise<Page<AuditLine>> {
-  const { limit, cursor, tenant, keyId, action, target, from, to } = query
+export async function listAuditLines(pool: pg.Pool, query: AuditQuery): Promise<Page<SeenAuditLine>> {
+  const { limit, cursor, tenant, keyId, action, target, from, to, seenBy } = query
   const [before] = cursor === undefined ? [] : readCursor(cursor, [countedId])
   if ([tenant, action, target].some(hasNul)) return { items: [], next: null }
   const parameters: unknown[] = []
@@ -91,8 +99,14 @@ export async function listAuditLines(pool: pg.Pool, query: AuditQuery): Promise<
   add('target = ?', target)
   add('at >= ?', from)
   add('at < ?', to)
-  const { rows } = await pool.query<AuditLine>(
-    `SELECT id, at, key_id AS "keyId", address, action, tenant_id AS tenant, target, before, after, failure
+  add('action <> ALL (?::text[])', seenBy && keyActions)
+  const address =
+    seenBy === undefined
+      ? 'address'
+      : `CASE WHEN EXISTS (SELECT FROM api_keys WHERE id = key_id AND api_keys.tenant_id = $${parameters.push(seenBy)})
+        THEN address END AS address`
+  const { rows } = await pool.query<SeenAuditLine>(
+    `SELECT id, at, key_id AS "keyId", ${address}, action, tenant_id AS tenant, target, before, after, failure
     FROM audit_lines ${conditions.length > 0 ? `WHERE ${conditions.join(' AND ')}` : ''}
     ORDER BY id DESC LIMIT $${parameters.push(limit + 1)}`,
     parameters,

@@ -1,6 +1,6 @@
 import { Type, type FastifyPluginCallbackTypebox, type Static } from '@fastify/type-provider-typebox'
-import { listAuditLines, type AuditLine } from '../../store/audit-lines.js'
-import { access } from '../access.js'
+import { listAuditLines, type SeenAuditLine } from '../../store/audit-lines.js'
+import { access, boundTenant } from '../access.js'
 import { withoutWhatIsOthers } from '../carrier-cost.js'
 import type { AdminDependencies } from '../dependencies.js'
 import { fromStore } from '../errors.js'
@@ -29,7 +29,10 @@ const lineSchema = Type.Object(
     id: Type.String(),
     at: moment('When it was done'),
     key: Type.String({ description: 'Id of the API key that did it' }),
-    address: Type.String({ description: 'Where it was asked from' }),
+    address: nullable(Type.String(), {
+      description:
+        'Where it was asked from. Null: hidden from a key that is bound to a tenant, as a key that is not did it',
+    }),
     action: Type.String({ description: "The operation's name in openapi.json" }),
     tenant: nullable(Type.String(), { description: "Null: it is no tenant's" }),
     target: Type.String({ description: 'What was changed' }),
@@ -71,6 +74,7 @@ export const audit: FastifyPluginCallbackTypebox<AdminDependencies> = (app, { po
         operationId: 'listAudit',
         tags: ['keys'],
         summary: 'Who changed what and when, the latest first',
+        description: 'A key that is bound to a tenant does not see what was done to keys.',
         security,
         querystring: Type.Object(
           {
@@ -91,11 +95,13 @@ export const audit: FastifyPluginCallbackTypebox<AdminDependencies> = (app, { po
     async (request) => {
       const { query } = request
       const { limit: most, key, ...filters } = query
+      const seenBy = boundTenant(request)
       const found = await fromStore(
         listAuditLines(pool, {
           ...filters,
           ...readMoments(query),
           ...(key !== undefined && { keyId: key }),
+          ...(seenBy !== undefined && { seenBy }),
           limit: most ?? defaultLimit,
         }),
       )
@@ -110,6 +116,6 @@ export const audit: FastifyPluginCallbackTypebox<AdminDependencies> = (app, { po
   done()
 }
 
-function shown({ keyId, at, ...line }: AuditLine): Static<typeof lineSchema> {
+function shown({ keyId, at, ...line }: SeenAuditLine): Static<typeof lineSchema> {
   return { ...line, key: keyId, at: at.toISOString() }
 }
