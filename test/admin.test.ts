@@ -151,6 +151,42 @@ t.test('a wrong parameter says which, and what is allowed', async (t) => {
     t.equal((await ask(t, 'GET', url)).status, 404)
 })
 
+t.test(
+  'a request may call itself JSON without having a body, and a PATCH by the name of what it is',
+  async (t) => {
+    const json = { 'content-type': 'application/json; charset=utf-8' }
+    const patch = { 'content-type': 'application/merge-patch+json', 'if-match': '*' }
+    t.equal((await ask(t, 'DELETE', '/v1/blacklist/4711', { headers: json })).status, 404, 'read to its end')
+    t.equal((await ask(t, 'POST', '/v1/journal/aside/retry', { headers: json })).status, 202)
+    for (const headers of [json, {}])
+      t.match((await ask(t, 'POST', '/v1/blacklist', { headers })).json(), {
+        status: 400,
+        errors: [{ field: 'body', detail: /^is missing; allowed is an object/ }],
+      })
+    const url = '/v1/extensions/demo/1000'
+    const changed = await ask(t, 'PATCH', url, { headers: patch, body: { display_name: 'Lan' } })
+    t.match(changed.json(), { display_name: 'Lan', version: 2 })
+    t.equal((await ask(t, 'PATCH', url, { headers: patch })).status, 400)
+    t.equal((await ask(t, 'POST', '/v1/blacklist', { headers: patch, body: { number: '1' } })).status, 415)
+    for (const [method, path, headers] of [
+      ['POST', '/v1/blacklist', json],
+      ['PATCH', url, patch],
+    ] as const)
+      for (const body of ['{"__proto__": {"x": 1}}', '{"constructor": {"prototype": {"x": 1}}}', '{'])
+        t.match((await ask(t, method, path, { headers, body })).json(), {
+          status: 400,
+          detail: 'The body is not well-formed JSON.',
+        })
+    const { paths } = (await app.inject('/openapi.json')).json<{
+      paths: Record<string, Record<string, { requestBody?: { content: object } }>>
+    }>()
+    t.strictSame(Object.keys(paths['/v1/extensions/{tenant}/{number}']?.patch?.requestBody?.content ?? {}), [
+      'application/json',
+      'application/merge-patch+json',
+    ])
+  },
+)
+
 t.test('what is no resource, and what is no HTTP, gets the same form of error', async (t) => {
   const key = { authorization: `Bearer ${adminKey}` }
   const cases: [method: 'GET' | 'PUT', url: string, status: number][] = [

@@ -100,7 +100,6 @@ export function refuseInvalid(errors: FieldError[]): never {
 /** What the client did wrong before a schema was asked; the texts of Fastify's errors are not for it. */
 const clientErrors: Readonly<Record<string, [ProblemCode, string]>> = {
   FST_ERR_CTP_INVALID_JSON_BODY: ['invalid', 'The body is not well-formed JSON.'],
-  FST_ERR_CTP_EMPTY_JSON_BODY: ['invalid', 'The body is empty; a JSON object is needed.'],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['invalid', 'The body is not as long as Content-Length says.'],
   FST_ERR_CTP_BODY_TOO_LARGE: ['too_large', 'The body is larger than this resource takes.'],
   FST_ERR_BAD_URL: ['invalid', 'The URL has a broken percent-escape.'],

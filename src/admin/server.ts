@@ -1,6 +1,7 @@
 import { fastify, LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import { guardAccess } from './access.js'
 import { Authentication } from './auth.js'
+import { takeJson } from './bodies.js'
 import type { AdminDependencies } from './dependencies.js'
 import { describeApi } from './description.js'
 import { answerClientError, answerError, answerNotFound } from './errors.js'
@@ -87,6 +88,7 @@ export async function buildAdmin(dependencies: AdminDependencies): Promise<Fasti
   app.setErrorHandler(answerError)
   app.setNotFoundHandler(answerNotFound)
   app.addSchema(problem)
+  takeJson(app)
 
   await sendSafely(app, dependencies.corsOrigins ?? [])
   await describeApi(app)
