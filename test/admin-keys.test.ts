@@ -145,6 +145,24 @@ t.test('a bound key sees the audit of its own tenant, but not of keys, nor where
   t.match((await ask(t, 'GET', '/v1/audit?from=today&to=x')).json(), {
     errors: [{ field: 'from' }, { field: 'to', detail: /^is "x"; allowed is a moment of RFC 3339, such as/ }],
   })
+  for (const none of [
+    '0000-01-01T00:00:00Z',
+    '0001-01-01T00:00:00%2B14:00',
+    '9999-12-31T23:59:59-01:00',
+    '2025-02-30T00:00:00Z',
+    '2023-02-29T12:00:00%2B07:00',
+  ]) {
+    const answer = await ask(t, 'GET', `/v1/audit?from=${none}`)
+    t.equal(answer.status, 400, none)
+    t.match(answer.json(), { errors: [{ field: 'from', detail: /; allowed is a moment of RFC 3339/ }] })
+  }
+  for (const some of [
+    '0001-01-01T00:00:00Z',
+    '9999-12-31T23:59:59Z',
+    '2024-02-29t12:00:00z',
+    '2024-02-29 23:30-02:00',
+  ])
+    t.equal((await ask(t, 'GET', `/v1/audit?from=${some}`)).status, 200, some)
   t.equal((await ask(t, 'GET', '/v1/audit?limit=1&target=%00')).status, 200)
 })
 

@@ -1,4 +1,5 @@
 import { Type, type TNull, type TSchema, type TUnion } from 'typebox'
+import { utcMoment } from '../common/moment.js'
 import { problemType, refuseInvalid } from './errors.js'
 import { echo, type FieldError } from './field-errors.js'
 
@@ -122,8 +123,8 @@ export function readMoments<T extends object>(fields: T): Partial<Record<keyof T
   for (const [field, value] of Object.entries(fields)) {
     if (typeof value !== 'string' || !/^(?:from|to|at|.*_at)$/.test(field)) continue
     const text = value.replace(/ (?=\d{2}:\d{2}$)/, '+')
-    if (isMoment.test(text) && !Number.isNaN(Date.parse(text)))
-      moments[field as keyof T] = new Date(text).toISOString()
+    const read = isMoment.test(text) ? utcMoment(text) : undefined
+    if (read !== undefined) moments[field as keyof T] = read
     else errors.push({ field, detail: `is ${echo(value)}; allowed is a moment of ${rfc3339}` })
   }
   if (errors.length > 0) refuseInvalid(errors)

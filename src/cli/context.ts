@@ -1,4 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander'
+import { utcMoment } from '../common/moment.js'
 import { Client } from './client.js'
 import { usageError } from './errors.js'
 import type { Io } from './io.js'
@@ -43,11 +44,12 @@ export function whole(text: string): number {
 /** For an option that takes a moment. @returns RFC 3339, UTC */
 export function moment(text: string): string {
   const isMoment = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d))?$/.test(text)
-  if (!isMoment || Number.isNaN(Date.parse(text)))
+  const read = isMoment ? utcMoment(text) : undefined
+  if (read === undefined)
     throw new InvalidArgumentError(
       'It must be a day or a moment: 2025-01-31 (from 0 o’clock UTC) or 2025-01-31T08:00:00Z.',
     )
-  return new Date(text).toISOString()
+  return read
 }
 
 /** @throws CliError */

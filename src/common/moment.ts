@@ -35,3 +35,22 @@ export function formatMoment(micros: bigint): string {
   const text = new Date(Number((micros - rest) / microsPerMilli)).toISOString()
   return rest === 0n ? text : text.replace('Z', `${String(rest).padStart(3, '0')}Z`)
 }
+
+/** @param text `2025-01-31`; @returns whether the calendar has it: Date takes the 30th of February for the 2nd of March */
+export function isDay(text: string): boolean {
+  const ms = Date.parse(`${text}T00:00:00Z`)
+  return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(text)
+}
+
+/**
+ * @param text as Date reads it, with its day as RFC 3339 has it at the beginning
+ * @returns `2025-01-31T08:00:00.000Z`; undefined: there is no such moment, or not in the years 1 to 9999 of UTC, which
+ *   is what PostgreSQL and RFC 3339 have in common
+ */
+export function utcMoment(text: string): string | undefined {
+  const ms = Date.parse(text)
+  if (Number.isNaN(ms) || !isDay(text.slice(0, '2025-01-31'.length))) return undefined
+  const utc = new Date(ms).toISOString()
+  // Years below 0 and above 9999 have a sign, which sorts before the digits.
+  return utc < '0001' ? undefined : utc
+}

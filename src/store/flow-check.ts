@@ -1,6 +1,7 @@
 import { Compile, type Validator } from 'typebox/compile'
 import { firstFault } from '../common/first-fault.js'
 import { isTimeZone } from '../common/local-time.js'
+import { isDay } from '../common/moment.js'
 import type { Hours, Menu, PlanEntry } from './flow.js'
 import { hoursDocument, menuDocument } from './flow-document.js'
 import { hoursSchema, menuSchema, planEntrySchema } from './flow-schemas.js'
@@ -49,9 +50,7 @@ export function checkHoursShape(definition: Omit<Hours, 'id' | 'version'>): void
 /** @param date `YYYY-MM-DD`, or `MM-DD` of any year */
 function isDate(date: string): boolean {
   // A leap year has all dates that any has.
-  const text = `${date.length === 5 ? '2000-' : ''}${date}`
-  const time = Date.parse(`${text}T00:00:00Z`)
-  return !Number.isNaN(time) && new Date(time).toISOString().startsWith(text)
+  return isDay(`${date.length === 5 ? '2000-' : ''}${date}`)
 }
 
 /** @throws ChangeRefused `invalid` */
