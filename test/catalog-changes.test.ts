@@ -6,6 +6,7 @@ import t from 'tap'
 import { parseMoney } from '../src/billing/money.js'
 import { rateLeg } from '../src/billing/rating.js'
 import { Catalog } from '../src/store/catalog.js'
+import { Follower, type Part } from '../src/store/follower.js'
 import { importRates } from '../src/store/rates.js'
 import { plainRate } from './support/rates.js'
 import { testDatabase } from './support/services.js'
@@ -148,3 +149,40 @@ t.test('rates that take long to read hold up nothing else', async (t) => {
   t.equal(price(node), parseMoney('77'))
   await node.close()
 })
+
+t.test(
+  'what changes while a part rests after it was read is read in one go, unless it is asked for',
+  async (t) => {
+    let version = 0
+    let readings = 0
+    // Its version is another one each time: every question reads it.
+    const part: Part = {
+      name: 'directory',
+      get version() {
+        return `old ${version++}`
+      },
+      refresh: async () => {
+        readings++
+        await nextLook(100)
+      },
+    }
+    let answered = (): void => undefined
+    const follower = new Follower(part, { pool, pollMs: anHour, onAsked: () => answered() })
+    t.teardown(() => follower.close())
+    const asked = () => new Promise<void>((resolve) => (answered = resolve))
+    const first = asked()
+    follower.notice('directory')
+    await first
+    t.equal(readings, 1, 'the first at once')
+    const second = asked()
+    for (let i = 0; i < 20; i++) {
+      follower.notice('directory')
+      await nextTurn()
+    }
+    t.equal(readings, 1, 'notices are gathered')
+    await follower.reload()
+    t.equal(readings, 2, 'who asks does not wait')
+    await second
+    t.equal(readings, 3, 'all notices are one reading')
+  },
+)

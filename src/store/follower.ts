@@ -19,6 +19,10 @@ export interface FollowerOptions {
   readonly onAsked: (part: Part, error: unknown) => void
 }
 
+/** After a reading, the next one that a notice asks for waits this many times as long as it took, and at most so long. */
+const restTimes = 4
+const longestRestMs = 1_500
+
 /** Keeps a part up to date: at a notice, and from time to time without one. */
 export class Follower {
   readonly #part: Part
@@ -26,6 +30,9 @@ export class Follower {
   #isNoticed = false
   #isClosed = false
   #goOn: () => void = () => undefined
+  #stopResting: () => void = () => undefined
+  /** Until when, by the monotonic clock in ms, notices are gathered: reading must not take up all of a node's time. */
+  #restsUntil = 0
   readonly #following: Promise<void>
   /** Never rejects. */
   #running: Promise<unknown> = Promise.resolve()
@@ -64,6 +71,7 @@ export class Follower {
   async close(): Promise<void> {
     this.#isClosed = true
     this.#goOn()
+    this.#stopResting()
     await this.#following
     await this.#running
     await this.#part.settled?.().catch(() => undefined)
@@ -72,6 +80,7 @@ export class Follower {
   async #follow(): Promise<void> {
     for (;;) {
       await this.#pause()
+      await this.#rest()
       if (this.#isClosed) return
       const error: unknown = await this.#askNext().then(
         () => undefined,
@@ -90,12 +99,32 @@ export class Follower {
           resolve()
         }
       })
+  }
+
+  /** What is noticed meanwhile is read with the rest. */
+  async #rest(): Promise<void> {
+    const restMs = this.#restsUntil - performance.now()
+    if (restMs > 0 && !this.#isClosed)
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, restMs).unref()
+        this.#stopResting = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
     this.#isNoticed = false
   }
 
   async #ask(): Promise<void> {
     const version = await readVersion(this.#options.pool, this.#part.name)
-    if (version !== this.#part.version) await this.#part.refresh()
+    if (version === this.#part.version) return
+    const begun = performance.now()
+    try {
+      await this.#part.refresh()
+    } finally {
+      const now = performance.now()
+      this.#restsUntil = now + Math.min(longestRestMs, restTimes * (now - begun))
+    }
   }
 }
 
