@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net'
+import type pg from 'pg'
 import type { Logger } from 'pino'
 import { buildAdmin } from './admin/server.js'
 import { Credit } from './billing/credit.js'
@@ -26,7 +27,7 @@ import { ownRoutes } from './routes/own.js'
 import { Routes } from './routes/registry.js'
 import { connectRedis } from './screening/redis.js'
 import { Screening } from './screening/screen.js'
-import { ensureFirstKey } from './store/api-keys.js'
+import { earlierGivenKeys, ensureFirstKey } from './store/api-keys.js'
 import { Catalog } from './store/catalog.js'
 import { checkDatabase, openPool } from './store/database.js'
 import type { LowBalance } from './store/low-balance.js'
@@ -83,7 +84,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const commitPool = openPool(databaseUrl, { max: 4, lockTimeoutMs: 500, log })
   // A call that waits to be dialled must not wait for records, nor either for an admin's slow question.
   const creditPool = openPool(databaseUrl, { max: 8, log })
-  const adminPool = openPool(databaseUrl, { max: 6, log })
+  const adminPool = openPool(databaseUrl, { max: 6, lockTimeoutMs: 3000, log })
   const redis = connectRedis(redisUrl, log)
   const undo: (() => unknown)[] = [
     () => pool.end(),
@@ -101,6 +102,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     const cdrMonths = await CdrMonths.start({ pool, retention: config.cdrRetention, log })
     undo.push(() => cdrMonths.close())
     const firstAdminKey = await ensureFirstKey(pool, config.adminKey)
+    if (config.adminKey !== undefined) await warnOfEarlierKeys(pool, config.adminKey, log)
     const catalog = await Catalog.load(pool, { log })
     undo.push(() => catalog.close())
     const screening = new Screening({
@@ -174,6 +176,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     })
     const admin = await buildAdmin({
       pool: adminPool,
+      keyPool: pool,
       redis,
       screening,
       catalog,
@@ -254,6 +257,13 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     for (const step of undo.reverse()) await step()
     throw error
   }
+}
+
+/** A node that starts with another ADMIN_KEY does not end the one before: others may still be started with that. */
+async function warnOfEarlierKeys(pool: pg.Pool, given: string, log: Logger): Promise<void> {
+  const keys = await earlierGivenKeys(pool, given)
+  if (keys.length > 0)
+    log.warn({ keys }, 'earlier values of ADMIN_KEY are still good: revoke each with DELETE /v1/keys/ID')
 }
 
 async function listenForCalls(

@@ -14,7 +14,7 @@ export const httpSettings = {
     name: 'HTTP_WRONG_KEYS',
     default: '20',
     allowed: 'a whole number from 1 to 1000000',
-    purpose: 'Wrong API keys a minute from one address; more are refused unseen',
+    purpose: 'Wrong API keys a minute from one address; more are looked up one at a time',
     parse: whole(1, 1_000_000),
   }),
   httpTrustedProxies: setting({

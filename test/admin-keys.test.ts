@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { buildAdmin } from '../src/admin/server.js'
+import { openPool } from '../src/store/database.js'
 import { startAdminApi } from './support/admin-api.js'
 
 const api = await startAdminApi(t)
@@ -178,7 +179,7 @@ t.test('a line of the audit cannot be changed or taken out', async (t) => {
 t.test('wrong keys are counted by address, and those who know are let in all the same', async (t) => {
   const strict = await buildAdmin({
     ...dependencies,
-    rateLimits: { requestsPerMinute: 1_000_000, wrongKeysPerMinute: 3 },
+    rateLimits: { requestsPerMinute: 1_000_000, wrongKeysPerMinute: 3, wrongKeyPauseMs: 1 },
     trustedProxies: ['127.0.0.1'],
   })
   t.teardown(() => strict.close())
@@ -195,12 +196,75 @@ t.test('wrong keys are counted by address, and those who know are let in all the
     detail: /^There were too many wrong keys from 192\.0\.2\.1; wait \d+ s\.$/,
   })
   t.match(refused.headers['retry-after'], /^\d+$/)
-  t.equal((await from('192.0.2.1', unknown)).statusCode, 429, 'a right guess is not seen to be one')
-  t.equal((await from('192.0.2.1', known)).statusCode, 200, 'a key that proved itself is no guess')
-  t.equal((await from('192.0.2.2', unknown)).statusCode, 200, 'another address is another one')
+  t.equal((await from('192.0.2.1', unknown)).statusCode, 200, 'whose neighbour has a wrong key gets in')
+  t.equal((await from('192.0.2.1', known)).statusCode, 200, 'and so does a key that proved itself')
+  t.equal((await from('192.0.2.2', 'wrong')).statusCode, 401, 'another address is another one')
   for (let i = 0; i < 3; i++) await from(`2001:db8::${i}`, 'wrong')
   t.equal((await from('2001:db8::9', 'wrong')).statusCode, 429, 'a network of IPv6 is one')
   t.equal((await from('2001:db8:0:1::9', 'wrong')).statusCode, 401)
+})
+
+t.test(
+  'however many keys are tried at once, few are looked up, and a stale one takes one place',
+  async (t) => {
+    const keyPool = openPool(database.url, { max: 4 })
+    t.teardown(() => keyPool.end())
+    const strict = await buildAdmin({
+      ...dependencies,
+      keyPool,
+      rateLimits: { requestsPerMinute: 1_000_000, wrongKeysPerMinute: 3, wrongKeyPauseMs: 1 },
+    })
+    t.teardown(() => strict.close())
+    let lookUps = 0
+    keyPool.on('acquire', () => lookUps++)
+    const tryAll = (keys: string[]) =>
+      Promise.all(
+        keys.map(async (key) => (await strict.inject({ url: '/v1/cdrs', ...sees(key) })).statusCode),
+      )
+    const guesses = Array.from({ length: 200 }, (_, i) => `guess${i}`)
+    const answers = await tryAll(guesses)
+    t.equal(answers.filter((status) => status === 401).length, 3)
+    t.equal(answers.filter((status) => status === 429).length, 197)
+    t.ok(lookUps <= 3 + 10, `${lookUps} look-ups`)
+
+    const stale = Array.from({ length: 50 }, () => 'stale')
+    const answersOfStale = await tryAll([...stale, await makeKey('read', null)])
+    t.equal(answersOfStale.pop(), 200, 'a good key among them is let in')
+    t.ok(answersOfStale.every((status) => status === 429))
+  },
+)
+
+t.test('changes that wait for a lock end, and keep nobody from being let in meanwhile', async (t) => {
+  const pool = openPool(database.url, { max: 1, lockTimeoutMs: 200 })
+  const keyPool = openPool(database.url, { max: 1 })
+  const locked = await buildAdmin({ ...dependencies, pool, keyPool })
+  t.teardown(async () => {
+    await locked.close()
+    await pool.end()
+    await keyPool.end()
+  })
+  const other = await database.pool.connect()
+  try {
+    await other.query(`BEGIN; SELECT FROM api_keys WHERE role = 'admin' FOR UPDATE`)
+    const { rows } = await other.query<{ id: string }>(
+      `SELECT id FROM api_keys WHERE role = 'admin' AND revoked_at IS NULL LIMIT 1`,
+    )
+    const stuck = locked.inject({
+      method: 'DELETE',
+      url: `/v1/keys/${rows[0]?.id ?? ''}`,
+      ...sees(api.adminKey),
+    })
+    // Needs nothing of PostgreSQL but to be let in.
+    const letIn = await locked.inject({ url: '/v1/switches', ...sees(await makeKey('read', null)) })
+    t.equal(letIn.statusCode, 200)
+    const answer = await stuck
+    t.equal(answer.statusCode, 503)
+    t.match(answer.json(), { type: 'urn:linger:problem:busy', detail: /send it again/ })
+    t.match(answer.headers['retry-after'], /^\d+$/)
+  } finally {
+    await other.query('ROLLBACK')
+    other.release()
+  }
 })
 
 t.test('each key has its limit, its own or that of the server', async (t) => {

@@ -5,6 +5,7 @@ import t from 'tap'
 import { Authentication } from '../src/admin/auth.js'
 import { buildAdmin } from '../src/admin/server.js'
 import { commitRecords } from '../src/store/commit.js'
+import { openPool } from '../src/store/database.js'
 import { startAdminApi } from './support/admin-api.js'
 import { paidCall, unansweredCall } from './support/call-records.js'
 import type { OpenApi } from './support/openapi.js'
@@ -64,7 +65,7 @@ t.test('a key that was found is trusted for 5 seconds, and no longer', async (t)
   let now = 0
   const authentication = new Authentication({
     pool: database.pool,
-    guesses: { note: () => Promise.resolve(), refuse: () => Promise.resolve() },
+    guesses: { hold: (_, lookUp) => lookUp() },
     now: () => now,
   })
   const key = await makeKey('admin', null)
@@ -76,6 +77,57 @@ t.test('a key that was found is trusted for 5 seconds, and no longer', async (t)
   await authentication.check(request)
   now = 5000
   await t.rejects(authentication.check(request), { code: 'unauthorized' })
+})
+
+t.test('requests that come together with one key share its look-up', async (t) => {
+  const pool = openPool(database.url, { max: 4 })
+  t.teardown(() => pool.end())
+  let now = 0
+  const authentication = new Authentication({
+    pool,
+    guesses: { hold: (_, lookUp) => lookUp() },
+    now: () => now,
+  })
+  const headers = { authorization: `Bearer ${await makeKey('read', null)}` }
+  await authentication.check({ headers } as FastifyRequest)
+  let lookUps = 0
+  pool.on('acquire', () => lookUps++)
+  now = 5000
+  const requests = Array.from({ length: 20 }, () => ({ headers }) as FastifyRequest)
+  await Promise.all(requests.map((request) => authentication.check(request)))
+  t.ok(requests.every(({ apiKey }) => apiKey?.role === 'read'))
+  t.equal(lookUps, 1)
+})
+
+t.test('a key that is revoked while it is looked up is not trusted afterwards', async (t) => {
+  let goOn = (): void => undefined
+  const revoked = new Promise<void>((resolve) => (goOn = resolve))
+  let lookedUp = (): void => undefined
+  const found = new Promise<void>((resolve) => (lookedUp = resolve))
+  const authentication = new Authentication({
+    pool: database.pool,
+    guesses: {
+      hold: async (_, lookUp) => {
+        const apiKey = await lookUp()
+        lookedUp()
+        await revoked
+        return apiKey
+      },
+    },
+    now: () => 0,
+  })
+  const headers = { authorization: `Bearer ${await makeKey('read', null)}` }
+  const before = { headers } as FastifyRequest
+  const checked = authentication.check(before)
+  await found
+  await database.pool.query(`UPDATE api_keys SET revoked_at = now() WHERE role = 'read'`)
+  authentication.forget()
+  const after = t.rejects(authentication.check({ headers } as FastifyRequest), { code: 'unauthorized' })
+  goOn()
+  await checked
+  t.equal(before.apiKey?.role, 'read', 'it was asked before')
+  await after
+  await t.rejects(authentication.check({ headers } as FastifyRequest), { code: 'unauthorized' })
 })
 
 t.test('CDRs come the latest first, page by page, with their charges', async (t) => {

@@ -1,6 +1,6 @@
 import t from 'tap'
 
-import { ensureFirstKey, findKey } from '../src/store/api-keys.js'
+import { earlierGivenKeys, ensureFirstKey, findKey } from '../src/store/api-keys.js'
 import { readBalance } from '../src/store/balances.js'
 import { seedDemo } from '../src/store/seed.js'
 import { booksOf } from './support/call-records.js'
@@ -58,4 +58,36 @@ t.test('a key that the operator gives is valid, even if it was revoked', async (
   t.equal(await ensureFirstKey(pool), undefined, 'there was a first key')
   await ensureFirstKey(pool, given)
   t.match(await findKey(pool, given), { role: 'admin' })
+})
+
+t.test('a key is good even if it cannot be noted that it was used', async (t) => {
+  const { pool } = await testDatabase(t)
+  const key = (await ensureFirstKey(pool)) ?? ''
+  const other = await pool.connect()
+  try {
+    await other.query('BEGIN; SELECT FROM api_keys FOR UPDATE')
+    t.match(await findKey(pool, key), { role: 'admin' }, 'somebody has its row')
+  } finally {
+    await other.query('ROLLBACK')
+    other.release()
+  }
+  await pool.query(
+    `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the disk is full'; END $$;
+    CREATE TRIGGER refuse BEFORE UPDATE ON api_keys FOR EACH ROW EXECUTE FUNCTION refuse()`,
+  )
+  t.match(await findKey(pool, key), { role: 'admin' })
+  await pool.query('DROP TRIGGER refuse ON api_keys')
+  await findKey(pool, key)
+  const { rows } = await pool.query('SELECT last_used_at FROM api_keys')
+  t.match(rows, [{ last_used_at: Date }])
+})
+
+t.test('keys that were given before another one are told, until they are revoked', async (t) => {
+  const { pool } = await testDatabase(t)
+  const idOf = async (key: string) => (await findKey(pool, key))?.id
+  for (const key of ['the first', 'the second', 'the third']) await ensureFirstKey(pool, key)
+  t.strictSame(await earlierGivenKeys(pool, 'the third'), [await idOf('the first'), await idOf('the second')])
+  await pool.query('UPDATE api_keys SET revoked_at = now() WHERE id = $1', [await idOf('the first')])
+  t.strictSame(await earlierGivenKeys(pool, 'the third'), [await idOf('the second')])
+  t.match(await findKey(pool, 'the second'), { role: 'admin' }, 'none is revoked by the start of another')
 })

@@ -20,11 +20,14 @@ const mostProven = 10_000
 
 const bearer = /^Bearer +([\x21-\x7e]{1,256})$/i
 
-/** Counts wrong keys. */
+/** Bounds how many keys can be tried from one address. */
 export interface Guesses {
-  note(request: FastifyRequest): Promise<void>
-  /** @throws Problem `rate_limited` when there were too many from where this one comes */
-  refuse(request: FastifyRequest): Promise<void>
+  /**
+   * Looks up a key that may be a guess: at once, or past the limit of wrong ones after those that came before it.
+   *
+   * @throws Problem `rate_limited` for a wrong key past the limit, and when too many wait already; what `lookUp` throws
+   */
+  hold(request: FastifyRequest, lookUp: () => Promise<ApiKey | undefined>): Promise<ApiKey | undefined>
 }
 
 export interface AuthenticationOptions {
@@ -43,6 +46,10 @@ export class Authentication {
   readonly #trusted = new Map<string, { apiKey: ApiKey; until: number }>()
   /** The same of keys that are looked up again: until when they count as no guesses. */
   readonly #proven = new Map<string, number>()
+  /** Look-ups that are not answered yet: who comes with the same key waits for the same. */
+  readonly #asked = new Map<string, Promise<ApiKey | undefined>>()
+  /** Counts the calls of `forget`: what was asked before one is not trusted after it. */
+  #generation = 0
 
   constructor({ pool, guesses, now }: AuthenticationOptions) {
     this.#pool = pool
@@ -64,24 +71,37 @@ export class Authentication {
 
   /** From now on every key is looked up again: one was revoked. */
   forget(): void {
+    this.#generation++
     this.#trusted.clear()
+    this.#asked.clear()
   }
 
-  async #find(text: string, request: FastifyRequest): Promise<ApiKey | undefined> {
+  #find(text: string, request: FastifyRequest): Promise<ApiKey | undefined> | ApiKey {
     const hash = createHash('sha256').update(text).digest('base64')
     const now = this.#now()
     const trusted = this.#trusted.get(hash)
     if (trusted && now < trusted.until && !hasExpired(trusted.apiKey)) return trusted.apiKey
     this.#trusted.delete(hash)
-    // Whoever guesses must not keep out those who know.
-    if (now >= (this.#proven.get(hash) ?? -Infinity)) await this.#guesses.refuse(request)
-    const apiKey = await fromStore(findKey(this.#pool, text))
-    if (apiKey) {
+    // Whoever guesses must not hold up those who know.
+    const isGuess = now >= (this.#proven.get(hash) ?? -Infinity)
+    const about = isGuess ? `${request.ip} ${hash}` : hash
+    const asked = this.#asked.get(about)
+    if (asked) return asked
+    const lookUp = () => fromStore(findKey(this.#pool, text))
+    const answer = this.#learn(hash, isGuess ? this.#guesses.hold(request, lookUp) : lookUp()).finally(() => {
+      if (this.#asked.get(about) === answer) this.#asked.delete(about)
+    })
+    this.#asked.set(about, answer)
+    return answer
+  }
+
+  async #learn(hash: string, answer: Promise<ApiKey | undefined>): Promise<ApiKey | undefined> {
+    const generation = this.#generation
+    const apiKey = await answer
+    if (!apiKey) this.#proven.delete(hash)
+    else if (generation === this.#generation) {
       keep(this.#trusted, mostTrusted, hash, { apiKey, until: this.#now() + trustMs })
       keep(this.#proven, mostProven, hash, this.#now() + provenMs)
-    } else {
-      this.#proven.delete(hash)
-      await this.#guesses.note(request)
     }
     return apiKey
   }

@@ -15,6 +15,8 @@ import type { UploadLimits } from './upload.js'
 /** What the admin API works on. */
 export interface AdminDependencies {
   pool: pg.Pool
+  /** Keys are looked up in it: questions and changes that fill `pool` must not keep anybody from being let in. */
+  keyPool: pg.Pool
   redis: Redis
   screening: Screening
   catalog: Catalog

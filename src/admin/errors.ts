@@ -142,6 +142,8 @@ export function answerNotFound(request: FastifyRequest, reply: FastifyReply): vo
   answerError(new Problem('not_found', 'No resource has this method and path.'), request, reply)
 }
 
+const lockNotAvailable = '55P03'
+
 /**
  * Waits for an answer of PostgreSQL.
  *
@@ -156,6 +158,10 @@ export async function fromStore<T>(answer: Promise<T>): Promise<T> {
     if (error instanceof CursorError) refuseCursor()
     if (error instanceof TooMuchError)
       throw new Problem('too_much', 'That is too much to look through. Ask for one tenant, or less time.', {
+        cause: error,
+      })
+    if (error instanceof pg.DatabaseError && error.code === lockNotAvailable)
+      throw new Problem('busy', 'Something else is changing the same. Nothing was changed; send it again.', {
         cause: error,
       })
     const isSocketsFault =

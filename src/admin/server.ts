@@ -71,7 +71,7 @@ const resources = [
 
 /** Makes the admin API; it does not listen yet. Everything under /v1 needs an admin key. */
 export async function buildAdmin(dependencies: AdminDependencies): Promise<FastifyInstance> {
-  const { pool, rateLimits, trustedProxies } = dependencies
+  const { keyPool, rateLimits, trustedProxies } = dependencies
   const loggerInstance: FastifyBaseLogger = dependencies.log
   const app = fastify({
     loggerInstance,
@@ -97,7 +97,7 @@ export async function buildAdmin(dependencies: AdminDependencies): Promise<Fasti
     async (v1) => {
       v1.decorateRequest('apiKey', undefined)
       await limitRates(v1, rateLimits)
-      const authentication = new Authentication({ pool, guesses: guessesOf(v1, rateLimits) })
+      const authentication = new Authentication({ pool: keyPool, guesses: guessesOf(v1, rateLimits) })
       v1.addHook('onRequest', (request) => authentication.check(request))
       v1.decorate('authentication', authentication)
       guardAccess(v1)

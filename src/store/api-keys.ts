@@ -81,6 +81,17 @@ export function ensureFirstKey(pool: pg.Pool, given?: string): Promise<string | 
   })
 }
 
+/** @returns the ids of keys that operators chose before `given`, and that are still good, the oldest first */
+export async function earlierGivenKeys(pool: pg.Pool, given: string): Promise<string[]> {
+  const { rows } = await pool.query<{ id: string }>(
+    `SELECT id FROM api_keys WHERE description = 'ADMIN_KEY' AND created_by IS NULL AND hash <> $1
+      AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+    ORDER BY created_at, id`,
+    [hashOf(given)],
+  )
+  return rows.map(({ id }) => id)
+}
+
 /**
  * Makes a key.
  *
@@ -192,7 +203,15 @@ export async function findKey(pool: pg.Pool, keyText: string): Promise<ApiKey | 
   // The index compares hashes, whose bytes nobody can choose; how long this takes says nothing at all.
   if (row === undefined || !timingSafeEqual(row.hash, hash)) return undefined
   const { id, role, tenant, expiresAt, requestsPerMinute, isUnused } = row
-  if (isUnused) await pool.query('UPDATE api_keys SET last_used_at = now() WHERE id = $1', [id])
+  // When it was used last is no reason to wait for whoever has the row, nor to refuse a key that is good.
+  if (isUnused)
+    await pool
+      .query(
+        `UPDATE api_keys SET last_used_at = now()
+        WHERE id = (SELECT id FROM api_keys WHERE id = $1 FOR UPDATE SKIP LOCKED)`,
+        [id],
+      )
+      .catch(() => undefined)
   return { id, role, tenant, expiresAt, requestsPerMinute }
 }
 

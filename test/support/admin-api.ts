@@ -79,6 +79,7 @@ export async function startAdminApi(t: Test): Promise<AdminApi> {
   const calls = new CallsOfNodes({ node: 'here', live: new LiveCalls(), redis, subscriber, log })
   const dependencies: AdminDependencies = {
     pool,
+    keyPool: pool,
     redis,
     screening: new Screening({ redis, log }),
     catalog,
