@@ -167,7 +167,13 @@ t.test(
       },
     }
     let answered = (): void => undefined
-    const follower = new Follower(part, { pool, pollMs: anHour, onAsked: () => { answered(); } })
+    const follower = new Follower(part, {
+      pool,
+      pollMs: anHour,
+      onAsked: () => {
+        answered()
+      },
+    })
     t.teardown(() => follower.close())
     const asked = () => new Promise<void>((resolve) => (answered = resolve))
     const first = asked()
