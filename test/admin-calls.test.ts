@@ -1,5 +1,9 @@
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
+import { CallerGone } from '../src/esl/errors.js'
 import { saveFlows } from '../src/routes/flow-file.js'
 import { Routes } from '../src/routes/registry.js'
 import { Asked, newKey } from './support/asked.js'
@@ -23,7 +27,22 @@ t.teardown(() => {
 })
 const { port } = await sw.listenInbound({ password })
 const recordings = await temporaryFolder(t)
+/** Routes that are doing something whenever they are broken off, and nothing. */
+const routes = await temporaryFolder(t)
+const code = (name: string, run: string) =>
+  `export default { name: '${name}', summary: '${name}', async run(call) { await call.answer(); ${run} } }`
+await writeFile(join(routes, 'package.json'), '{ "type": "module" }')
+await writeFile(join(routes, 'chatters.js'), code('chatters', `for (;;) await call.play('ivr/a.wav')`))
+await writeFile(
+  join(routes, 'waits.js'),
+  code(
+    'waits',
+    `await new Promise((go) => process.once('linger-test:' + call.facts.uuid, go))
+     process.emit('linger-test:rung', await call.ring([call.extension('1001')]).catch((error) => error))`,
+  ),
+)
 const settings = {
+  ROUTES_DIR: routes,
   FREESWITCH: `esl://:${password}@127.0.0.1:${port}`,
   CREDIT_SLICE_SECONDS: '6',
   RECORDINGS_DIR: recordings,
@@ -318,6 +337,66 @@ for (const [where, path, state, options] of [
     await booksAddUp(t, far, here.tenant)
   })
 
+t.test('a caller whose route is doing something else every moment is sent on all the same', async (t) => {
+  const here = await tenantHere()
+  for (let turn = 0; turn < 5; turn++) {
+    const call = dial(
+      { sw, linger: far, tenant: here.tenant },
+      {
+        to: [{ ...far.esl, path: 'chatters' }],
+        promptMs: 1,
+        farEnd: { answersAfterMs: 0, hangsUpAfterMs: 100 },
+      },
+    )
+    await until(() => call.heard.length > 3)
+    t.equal((await post(t, call.uuid, 'transfer', { to: '1001' })).status, 204)
+    const { legs } = await call.ended
+    t.equal(legs.length, 1)
+    t.match(await far.cdr(call.uuid), { b_leg_uuid: legs[0]!.uuid, hung_up_by: 'called' })
+  }
+  await noOtherCdrs(t, far, 5, here.tenant)
+  await booksAddUp(t, far, here.tenant)
+})
+
+t.test(
+  'a route that waits for something else than its call dials nothing once the call is sent on',
+  async (t) => {
+    const here = await tenantHere()
+    const call = dial(
+      { sw, linger: far, tenant: here.tenant },
+      {
+        to: [{ ...far.esl, path: 'waits' }],
+        transferDialplan: () => [{ application: 'park', argument: '' }],
+      },
+    )
+    await call.until('CHANNEL_ANSWER')
+    await until(async () => (await get(t, `/v1/calls/${call.uuid}`)).body.route === 'waits')
+    t.equal((await post(t, call.uuid, 'transfer', { to: '1001' })).status, 204)
+    t.equal((await get(t, `/v1/calls/${call.uuid}`)).body.state, 'handed_on')
+    const rung = once(process, 'linger-test:rung')
+    process.emit(`linger-test:${call.uuid}` as 'exit', 0)
+    const [why] = (await rung) as [unknown]
+    t.ok(why instanceof CallerGone)
+    t.equal((await post(t, call.uuid, 'hangup')).status, 204)
+    t.same((await call.ended).legs, [])
+    await booksAddUp(t, far, here.tenant)
+  },
+)
+
+t.test('a caller whom the switch does not send on stays where he is', async (t) => {
+  const here = await tenantHere()
+  const call = await talking(here, { cannotTransfer: true })
+  t.match(await post(t, call.uuid, 'transfer', { to: '1001' }), {
+    status: 503,
+    body: { detail: /did not do it/ },
+  })
+  t.match((await get(t, `/v1/calls/${call.uuid}`)).body, { state: 'talking', b_leg_uuid: call.legs[0]!.uuid })
+  call.hangup()
+  const { legs } = await call.ended
+  t.match(await far.cdr(call.uuid), { hung_up_by: 'caller', cost: costOf(talkedMs(legs[0]!)) })
+  await booksAddUp(t, far, here.tenant)
+})
+
 t.test('a called party is sent on: a call of its own from then on; its first caller is let go', async (t) => {
   const here = await tenantHere()
   const call = await talking(here, {
@@ -433,9 +512,9 @@ t.test('a talk is recorded from when somebody wants it, and the record says wher
 t.test('an extension listens in: it costs nothing, has no record, and ends with the call', async (t) => {
   const here = await tenantHere()
   const call = await talking(here)
-  for (const [mode, leg, partner] of [
+  for (const [mode, partner, leg] of [
     ['listen', 'false', 'false'],
-    ['whisper', 'true', 'false'],
+    ['whisper', 'false', 'true'],
     ['barge', 'true', 'true'],
   ]) {
     const { status, body } = await post(t, call.uuid, 'listen', { extension: '1001', mode })
@@ -448,8 +527,8 @@ t.test('an extension listens in: it costs nothing, has no record, and ends with 
       dialplan: [{ application: 'eavesdrop', argument: call.uuid }],
       variables: {
         eavesdrop_enable_dtmf: 'false',
-        eavesdrop_whisper_aleg: leg,
-        eavesdrop_whisper_bleg: partner,
+        eavesdrop_whisper_aleg: partner,
+        eavesdrop_whisper_bleg: leg,
       },
     })
   }

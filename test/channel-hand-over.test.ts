@@ -1,6 +1,6 @@
 import t from 'tap'
 import { prompt } from '../src/channel/prompt.js'
-import { CallerGone, UnsafeArgument } from '../src/esl/errors.js'
+import { CallerGone, CommandRefused, UnsafeArgument } from '../src/esl/errors.js'
 import { tell } from './support/channel-story.js'
 
 /** A call that goes on without its server. */
@@ -76,6 +76,53 @@ t.test('a call is transferred, and its end is still told', async (t) => {
     t.equal(final?.get('Caller-Destination-Number'), '1234')
     t.equal(final?.get('Caller-Context'), context ?? 'public')
   }
+})
+
+t.test('nothing begins on a call that is being sent away', async (t) => {
+  const { outcome, said } = await tell(
+    t,
+    async (channel) => {
+      await channel.answer()
+      const sent = channel.sendAway('1234', 'remembered')
+      const begun: Promise<unknown>[] = [
+        channel.play(prompt('ivr/hello.wav')),
+        channel.hangup('USER_BUSY'),
+        channel.giveBack(),
+      ]
+      await sent
+      for (const verb of begun) await t.rejects(verb, CallerGone)
+      await t.rejects(channel.transfer('5678'), CallerGone)
+      t.ok(channel.isUp, 'what ran when it was sent is told of yet')
+      await channel.over()
+    },
+    { transferDialplan: () => [{ application: 'hangup', argument: 'CALL_REJECTED' }] },
+  )
+  t.same(said, [
+    'execute answer',
+    'uuid_setvar UUID linger_call remembered',
+    'uuid_transfer UUID 1234 XML',
+    'exit',
+  ])
+  t.match(outcome, { cause: 'CALL_REJECTED', heard: [] })
+  t.equal(outcome.variable('linger_call'), 'remembered')
+})
+
+t.test('what waits for a call to be sent away begins when the switch refuses that', async (t) => {
+  const { outcome, error } = await tell(
+    t,
+    async (channel) => {
+      await channel.answer()
+      await t.rejects(channel.sendAway('-both', 'remembered'), UnsafeArgument)
+      const sent = channel.sendAway('1234', 'remembered')
+      const playing = channel.play(prompt('ivr/hello.wav'))
+      await t.rejects(sent, CommandRefused)
+      await playing
+      await channel.hangup('USER_BUSY')
+    },
+    { cannotTransfer: true },
+  )
+  t.equal(error, undefined)
+  t.match(outcome, { heard: ['ivr/hello.wav'], cause: 'USER_BUSY' })
 })
 
 t.test('a playback is broken off by a transfer', async (t) => {

@@ -105,23 +105,29 @@ export class Holding {
    */
   async sendOn(destination: string): Promise<void> {
     const { story, channel, announcer, dependencies } = this.#options
-    const { legs, facts } = story
-    this.#isSentOn = story.isTransferred = true
+    const { legs } = story
+    const { ending } = story
+    story.isTransferred = true
     story.transfers++
     // Told first, so that whoever has the call next counts its changes on from there.
     announcer.transferred()
     try {
       // What is dialled now may be answered yet.
-      await channel.remember(story.state(dependencies.node, legs.talking?.attempt ?? legs.attempt))
-      await channel.sendLeg(facts.uuid, destination)
+      const state = story.state(dependencies.node, legs.talking?.attempt ?? legs.attempt)
+      await channel.sendAway(destination, state)
     } catch (error) {
       if (error instanceof CallerGone) throw error
-      this.#isSentOn = story.isTransferred = false
+      story.isTransferred = false
       story.transfers--
       announcer.stays()
       await channel.remember(story.state(dependencies.node, legs.talking?.attempt ?? legs.attempt))
       throw error
     }
+    this.#isSentOn = true
+    // A route that came to its end meanwhile has not ended the call.
+    story.ending = ending
+    // The end of what was dialled is told yet, and is for its books; a route that waits for something else is let go.
+    if (channel.waitsFor === undefined) this.transferred()
   }
 
   /** Its dialplan, or whoever talks to it then, may lead it to a socket again: it is left alone, and its end awaited. */

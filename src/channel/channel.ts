@@ -148,7 +148,9 @@ export class Channel extends Lifetime {
   async hangup(cause: string): Promise<void> {
     // mod_callcenter throws away what was sent to the channel between two rounds of its music.
     const isKilled = this.#waitsFor === 'queue'
-    await this.line.send(isKilled ? command.api('uuid_kill', [this.uuid, cause]) : command.hangup(cause))
+    await this.line.sendInTurn([
+      isKilled ? command.api('uuid_kill', [this.uuid, cause]) : command.hangup(cause),
+    ])
   }
 
   /** The same, for whoever has the call by now, its dialplan too; whatever runs is broken off (recording while-bridged). */
@@ -181,6 +183,15 @@ export class Channel extends Lifetime {
   async transfer(destination: string, context?: string): Promise<void> {
     await transfer(this.line, destination, context)
     this.leave('the call was transferred')
+  }
+
+  /**
+   * Sends the call to its own dialplan, beside what its route does: that ends by its events, and what the route would
+   * begin from now on rejects with CallerGone. Where the switch refuses, both go on.
+   * @param state is on the channel by then
+   */
+  async sendAway(destination: string, state: string): Promise<void> {
+    await this.line.sendAway([this.line.set(stateVariable, state), transferCommand(this.uuid, destination)])
   }
 
   /**

@@ -18,7 +18,7 @@ export async function giveBack(
   variables: Readonly<Record<string, string>>,
   state: string | undefined,
 ): Promise<void> {
-  await line.sendAll([
+  await line.sendInTurn([
     ...Object.entries(variables).map(([name, value]) => line.set(name, value === '' ? undefined : value)),
     ...(state === undefined ? [] : [line.set(stateVariable, state)]),
     command.exit(),
@@ -35,7 +35,7 @@ export function checkTarget(destination: string, context?: string): void {
 
 /** See `Channel.transfer`. */
 export async function transfer(line: Line, destination: string, context?: string): Promise<void> {
-  await line.send(transferCommand(line.uuid, destination, context))
+  await line.sendInTurn([transferCommand(line.uuid, destination, context)])
 }
 
 /**

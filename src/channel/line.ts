@@ -27,6 +27,8 @@ export class Line {
   readonly #waiting = new Map<string, Waiting>()
   readonly #onLost: (() => void)[] = []
   #isUp = true
+  /** Resolves when the switch has refused to send the channel away, rejects when it has done so: what begins waits. */
+  #sentAway: Promise<void> | undefined
 
   constructor(connection: Connection, uuid: string) {
     this.#connection = connection
@@ -51,6 +53,8 @@ export class Line {
    */
   execute(application: string, argument = '', first: readonly Command[] = []): Promise<Event> {
     if (!this.#isUp) return Promise.reject(new CallerGone())
+    if (this.#sentAway !== undefined)
+      return this.#sentAway.then(() => this.execute(application, argument, first))
     const eventUuid = randomUUID()
     const asBody = argument.length > longestHeader
     const commands = [...first, command.execute(application, argument, { eventUuid, asBody })]
@@ -90,6 +94,36 @@ export class Line {
   async sendAll(commands: readonly Command[]): Promise<void> {
     if (!this.#isUp) throw new CallerGone()
     await Promise.all(this.#ask(commands))
+  }
+
+  /** The same for what leads the call on, like a verb: never out of where it has just been sent. */
+  async sendInTurn(commands: readonly Command[]): Promise<void> {
+    if (this.#sentAway !== undefined) await this.#sentAway
+    await this.sendAll(commands)
+  }
+
+  /**
+   * Sends the channel elsewhere, out of what runs. Whatever would begin on it from now on rejects with CallerGone once
+   * it is there, and begins where the switch has refused to.
+   */
+  async sendAway(commands: readonly Command[]): Promise<void> {
+    if (!this.#isUp) throw new CallerGone()
+    const sent = Promise.all(this.#ask(commands))
+    const sentAway = sent.then(
+      () => {
+        throw new CallerGone('the call was sent elsewhere')
+      },
+      () => {
+        this.#sentAway = undefined
+      },
+    )
+    this.#sentAway = sentAway
+    try {
+      await sent
+    } finally {
+      // What waited for it has begun, or rejected, by then; a refusal has left the channel as it was.
+      await sentAway.catch(() => undefined)
+    }
   }
 
   /** Sets one of the channel's variables; without a value it is unset. */

@@ -194,6 +194,7 @@ function setVariable(leg: Leg, [name = '', ...value]: readonly string[]): string
 function transfer(leg: Leg, [destination = '', , context]: readonly string[]): string {
   const { session, channel } = leg
   if (destination === '') return '-ERR No such channel!\n'
+  if (session?.call.options.cannotTransfer === true) return '-ERR Operation failed!\n'
   const target = { destination, context: context ?? channel.profile.fields.context }
   if (session !== undefined) session.transfer(target, 'bl_xfer')
   else if (leg instanceof CalledLeg) leg.transfer(target)

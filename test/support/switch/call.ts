@@ -49,6 +49,8 @@ export interface CallOptions {
   readonly missingSounds?: readonly string[]
   /** No file can be written. */
   readonly cannotRecord?: boolean
+  /** No `uuid_transfer` is done. */
+  readonly cannotTransfer?: boolean
   /** What becomes of the caller in a queue. Nobody comes, unless told. */
   readonly queue?: QueueScript
   /** How long any file plays. Default 1000. */
