@@ -55,8 +55,9 @@ t.test(
       eavesdrop_enable_dtmf: 'false',
       eavesdrop_bridge_aleg: 'true',
       eavesdrop_bridge_bleg: 'true',
-      eavesdrop_whisper_aleg: 'true',
-      eavesdrop_whisper_bleg: 'false',
+      // Whom the leg hears is mixed into what is written to it: mod_dptools' ED_MUX_WRITE, of its B leg.
+      eavesdrop_whisper_aleg: 'false',
+      eavesdrop_whisper_bleg: 'true',
     })
     t.notOk(
       'origination_caller_id_number' in

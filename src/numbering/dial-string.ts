@@ -92,7 +92,8 @@ export interface ListenerOptions {
 /**
  * A phone that is to listen in, for `originate … &eavesdrop(UUID)`: a single word, so without quotes. The leg is no
  * call's, and has nothing of one on it; its digits change nothing, or who may only listen could speak (mod_dptools,
- * eavesdrop). @throws UnsafeArgument
+ * eavesdrop). To whisper to its A leg is, there, to speak into what the leg that is listened to says: its partner hears it,
+ * and to its B leg, into what that one hears. @throws UnsafeArgument
  */
 export function listenerDialString(
   extension: string,
@@ -107,8 +108,8 @@ export function listenerDialString(
     'eavesdrop_enable_dtmf=false',
     'eavesdrop_bridge_aleg=true',
     'eavesdrop_bridge_bleg=true',
-    `eavesdrop_whisper_aleg=${isHeardBy.leg}`,
-    `eavesdrop_whisper_bleg=${isHeardBy.partner}`,
+    `eavesdrop_whisper_aleg=${isHeardBy.partner}`,
+    `eavesdrop_whisper_bleg=${isHeardBy.leg}`,
   ]
   const phone = `user/${checked(extensionNumber, extension, 'extension')}${at}`
   return `{${variables.join(',')}}${phone}` as DialString
