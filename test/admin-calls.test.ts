@@ -457,6 +457,27 @@ t.test('nobody is sent to where nobody is', async (t) => {
   await booksAddUp(t, far, here.tenant)
 })
 
+t.test('nobody is sent to where whom he talks to may not call', async (t) => {
+  const here = await tenantHere(
+    (tenant) =>
+      `UPDATE extensions SET toll_allow = '{local}' WHERE tenant_id = '${tenant}' AND number = '1001'`,
+  )
+  const call = await talking(here, {
+    called: '1001',
+    farEnd: ends({ carrier1: { answersAfterMs: 0, hangsUpAfterMs: 200 } }),
+  })
+  t.match(await post(t, call.uuid, 'transfer', { to: mobile }), {
+    status: 400,
+    body: { errors: [{ field: 'to', detail: /may not call domestic numbers \(toll_allow\)/ }] },
+  })
+  t.ok(call.isTalking)
+  // Whom he called is sent there by him, and he may.
+  t.equal((await post(t, call.uuid, 'transfer', { to: mobile, leg: 'called' })).status, 204)
+  const { legs } = await call.ended
+  t.match(await far.cdr(legs[0]!.uuid), { gateway: 'carrier1', refusal: null })
+  await booksAddUp(t, far, here.tenant)
+})
+
 t.test('digits and sounds reach whom they are for, and the talk goes on', async (t) => {
   const here = await tenantHere()
   const call = await talking(here)

@@ -92,7 +92,7 @@ async function transfer(on: ActedCall, party: Party, to: string): Promise<Did> {
   const { story, channel, holding } = on
   const { talking } = story.legs
   const tenant = tenantOf(on)
-  const nowhere = whereTo(to, { ...on, tenant })
+  const nowhere = whereTo(to, { ...on, tenant, party })
   if (nowhere !== undefined) throw new Invalid('to', nowhere)
   if (story.identity.isEmergency) throw new NotNow('an emergency call is left where it is')
   if (party === 'caller') {

@@ -1,12 +1,17 @@
+import type { Party } from '../common/live-call.js'
 import { normalNumber } from '../numbering/normal-form.js'
 import { NoRoute, type Leading } from '../routes/registry.js'
 import type { Tenant } from '../store/catalog.js'
 import { chooseRoute } from './choose-route.js'
-import { identify } from './identify.js'
+import { identify, type Identity } from './identify.js'
+import { whyBarred } from './legs/leg-rate.js'
+import { extensionsOf } from './legs/target.js'
 import type { SessionDependencies } from './session-dependencies.js'
 import type { Story } from './story.js'
 
 export interface Transferring {
+  /** Who is sent there. */
+  readonly party: Party
   readonly story: Story
   readonly tenant: Tenant
   readonly dependencies: SessionDependencies
@@ -19,7 +24,8 @@ export interface Transferring {
  * @param to as it would be dialled
  * @returns why not; undefined: it would
  */
-export function whereTo(to: string, { story, tenant, dependencies }: Transferring): string | undefined {
+export function whereTo(to: string, { party, ...on }: Transferring): string | undefined {
+  const { story, tenant, dependencies } = on
   const { catalog } = dependencies
   const facts = { ...story.facts, calledNumber: to, socketPath: undefined }
   const identity = identify(facts, catalog, { ...dependencies, tenant })
@@ -38,8 +44,24 @@ export function whereTo(to: string, { story, tenant, dependencies }: Transferrin
   const number = normalNumber(to, tenant.country)
   if (catalog.gateways(tenant.id, number).length === 0)
     return 'neither an extension nor a number that a gateway serves'
-  if (catalog.isBlocked(tenant.id, number)) return 'the tenant blocks this destination'
-  if (catalog.rate(tenant.id, number) === undefined && !tenant.allowsUnrated)
-    return 'the destination has no rate'
-  return undefined
+  const { direction } = identity
+  return whyBarred(number, { tenant, catalog, identity: { direction, ...answerable(party, on) } })
+}
+
+/** Who answers for where a party is sent: whom it talks to, if that is an extension, as if it had sent it there itself. */
+function answerable(
+  party: Party,
+  { story, tenant, dependencies: { catalog } }: Omit<Transferring, 'party'>,
+): Pick<Identity, 'callerExtension' | 'transferor'> {
+  const { callerExtension, transferor } = story.identity
+  const attempt = story.legs.talking?.attempt
+  const taker = attempt && (attempt.taker?.extension ?? onlyOne(extensionsOf(attempt.target)))
+  const called = taker === undefined ? undefined : catalog.extension(tenant.id, taker)
+  if (party === 'called') return { callerExtension: callerExtension ?? called }
+  if (taker === undefined) return { callerExtension, transferor }
+  return { callerExtension, transferor: { number: taker, extension: called } }
+}
+
+function onlyOne<T>(all: readonly T[]): T | undefined {
+  return all.length === 1 ? all[0] : undefined
 }
