@@ -41,6 +41,11 @@ export class Holding {
     return story.facts.transferredFrom !== undefined || (state !== undefined && !state.isGivenBack)
   }
 
+  /** It has begun somewhere before, even if that server has given it back since. */
+  get isKnown(): boolean {
+    return this.isResumed || this.#options.state !== undefined
+  }
+
   /** Its dialplan does something else with it, unasked or as its route wanted it. */
   get isLeft(): boolean {
     return this.#isTransferred

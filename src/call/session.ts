@@ -102,7 +102,7 @@ export class Session implements LiveCall, EndedCall {
   async #serve(): Promise<void> {
     const { live, finalEventMs } = this.#dependencies
     live.get(this.uuid)?.supersede(this.story)
-    live.add(this, !this.#holding.isResumed, this.story.identity.tenant?.id)
+    live.add(this, !this.#holding.isKnown, this.story.identity.tenant?.id)
     try {
       // The dialplan ends a call whose server says nothing; this one speaks. A leg's own timer has the guard's name.
       if (this.#facts.transferredFrom === undefined) this.channel.cancelGuard().catch(ignoreGone)
