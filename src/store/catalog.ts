@@ -109,6 +109,11 @@ export class Catalog {
     return this.#directory.now.tenant(id)
   }
 
+  /** Whether what is not said to be a tenant's may be another one's. */
+  get hasSeveralTenants(): boolean {
+    return this.#directory.now.hasSeveralTenants
+  }
+
   /** @param code `accountcode`: a tenant's, or an extension's */
   byAccount(code: string): Owner | undefined {
     return this.#directory.now.byAccount(code)

@@ -114,6 +114,10 @@ export class Directory {
     return this.#tenants.get(id)?.tenant
   }
 
+  get hasSeveralTenants(): boolean {
+    return this.#tenants.size > 1
+  }
+
   deckId(tenantId: string): string | undefined {
     return this.#tenants.get(tenantId)?.deckId
   }
