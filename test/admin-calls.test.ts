@@ -21,7 +21,7 @@ import { until } from './support/wire.js'
 /** What an admin does with calls: asked of one server, done by another one that has them. */
 
 const password = 'ClueCon'
-const sw = new SimulatedSwitch({ registered: ['1001'] })
+const sw = new SimulatedSwitch({ registered: ['1001'], ringing: ['1000'] })
 t.teardown(() => {
   sw.destroy()
 })
@@ -186,6 +186,26 @@ t.test('a server shows the calls of all, filtered and in pages, the latest first
     }
     return begun.seconds.reduce((sum, calls) => sum + calls, 0) === 3 && now.calls === 0
   })
+})
+
+t.test('a call that its dialplan gets back, and sends again, has begun once', async (t) => {
+  const here = await tenantHere()
+  const call = dial(
+    { sw, linger: far, tenant: here.tenant },
+    {
+      dialplan: [{ socket: [{ ...far.esl, path: 'checkphone' }] }, { socket: [far.esl] }],
+      farEnd: { answersAfterMs: 0, hangsUpAfterMs: 50 },
+    },
+  )
+  t.equal((await call.ended).connections.length, 2)
+  await far.cdr(call.uuid)
+  const { begun } = (await get(t, `/v1/stats?tenant=${here.tenant}`)).body as unknown as {
+    begun: { seconds: number[] }
+  }
+  t.equal(
+    begun.seconds.reduce((sum, calls) => sum + calls, 0),
+    1,
+  )
 })
 
 t.test('a key that is bound to a tenant sees, and touches, its own calls alone', async (t) => {
@@ -532,7 +552,8 @@ t.test('a talk is recorded from when somebody wants it, and the record says wher
 
 t.test('an extension listens in: it costs nothing, has no record, and ends with the call', async (t) => {
   const here = await tenantHere()
-  const call = await talking(here)
+  const domain = { variables: { accountcode: here.tenant, domain_name: 'pbx.example.com' } }
+  const call = await talking(here, domain)
   for (const [mode, partner, leg] of [
     ['listen', 'false', 'false'],
     ['whisper', 'false', 'true'],
@@ -558,20 +579,32 @@ t.test('an extension listens in: it costs nothing, has no record, and ends with 
     body: { errors: [{ field: 'extension' }] },
   })
   t.match(await list(t, `?tenant=${here.tenant}`), { total: 1 })
+  t.equal((await post(t, call.uuid, 'listen', { extension: '1000' })).status, 202)
+  await until(() => sw.originated.length === 4)
   call.hangup()
   await call.ended
   const listeners = await Promise.all(sw.originated.map(({ ended }) => ended))
   t.same(
     listeners.map(({ connections }) => connections),
-    [[], [], []],
+    [[], [], [], []],
     'it was handed to no server',
   )
+  t.equal((await sw.originated[3]!.ended).cause, 'ORIGINATOR_CANCEL', 'a phone that rings yet is let go')
   await far.cdr(call.uuid)
   // The time in which the switch's own word of a call would have made a record.
+  // Where nobody knows whose phone it would be, nobody else hears the call.
+  const unsaid = await talking(here)
+  t.match(await post(t, unsaid.uuid, 'listen', { extension: '1001' }), {
+    status: 409,
+    body: { detail: /domain/ },
+  })
+  unsaid.hangup()
+  await unsaid.ended
   const later = await talking(here, { farEnd: { answersAfterMs: 0, hangsUpAfterMs: 1_500 } })
   await later.ended
   await far.cdr(later.uuid)
-  await noOtherCdrs(t, far, 2, here.tenant)
+  await far.cdr(unsaid.uuid)
+  await noOtherCdrs(t, far, 3, here.tenant)
   await booksAddUp(t, far, here.tenant)
 })
 

@@ -138,7 +138,7 @@ async function record({ call, story, dependencies }: ActedCall, on: boolean): Pr
 }
 
 async function listen(on: ActedCall, extension: string, mode: 'listen' | 'whisper' | 'barge'): Promise<Did> {
-  const { story, channel, call } = on
+  const { story, channel, call, dependencies } = on
   const { facts, identity } = story
   const tenant = tenantOf(on)
   if (call.extension(extension) === undefined)
@@ -146,9 +146,13 @@ async function listen(on: ActedCall, extension: string, mode: 'listen' | 'whispe
   if (!channel.isAnswered) throw new NotNow('the call is not answered yet: there is nothing to hear')
   // Who works for the tenant: he alone hears a whisper.
   const isCallersSide = identity.direction === 'outbound'
-  const domain = tenant.domain ?? facts.domain ?? facts.authRealm
+  const said = tenant.domain ?? facts.domain ?? facts.authRealm
+  const domain = said !== undefined && isDomain(said) ? said : undefined
+  // In the switch's own domain the phone of that number may be another tenant's, who is not to hear the call.
+  if (domain === undefined && dependencies.catalog.hasSeveralTenants)
+    throw new NotNow(`the domain of the phones of ${tenant.id} is not known (the tenant's \`domain\`)`)
   const listenerUuid = randomUUID()
-  const phone = listenerDialString(extension, domain !== undefined && isDomain(domain) ? domain : undefined, {
+  const phone = listenerDialString(extension, domain, {
     uuid: listenerUuid,
     callerNumber: facts.callerNumber,
     ringSeconds: listenerRingsSeconds,
@@ -157,7 +161,7 @@ async function listen(on: ActedCall, extension: string, mode: 'listen' | 'whispe
       partner: mode === 'barge' || (mode === 'whisper' && !isCallersSide),
     },
   })
-  await channel.letListen(phone)
+  await channel.letListen(phone, listenerUuid)
   return { listenerUuid }
 }
 

@@ -238,10 +238,18 @@ export class Channel extends Lifetime {
     await this.line.send(command.api('uuid_send_dtmf', [uuid, digits]))
   }
 
-  /** Rings a phone that nobody's call has dialled, and lets it listen in on this one once it answers. */
-  async letListen(phone: DialString): Promise<void> {
+  /**
+   * Rings a phone that nobody's call has dialled, and lets it listen in on this one once it answers; it rings no longer
+   * than the call lasts.
+   * @param uuid of the channel that is made
+   */
+  async letListen(phone: DialString, uuid: string): Promise<void> {
     const application = `&eavesdrop(${listenable(this.uuid)})`
     await this.line.send(command.bgapi('originate', [phone, application], randomUUID()))
+    void this.over()
+      .then(() => this.connection.send(command.api('uuid_kill', [uuid, 'ORIGINATOR_CANCEL'])))
+      // One that has listened is over with the call, and where the socket is lost the ring time ends it.
+      .catch(() => undefined)
   }
 
   #timed({ state, timers, seconds }: TimedAnswer): readonly command.Command[] {

@@ -13,7 +13,7 @@ export class Lifetime {
   #hasHungUp = false
   #finalEvent: Event | undefined
   #onOver: (() => void) | undefined
-  #onHangup: (() => void) | undefined
+  readonly #onHangup: (() => void)[] = []
 
   /**
    * @param observe sees each event of the call, before the verb that it ends resolves
@@ -35,7 +35,7 @@ export class Lifetime {
     void connection.closed().then(() => {
       this.line.lose('the event socket is closed', { cause: connection.closedBy })
       this.#onOver?.()
-      this.#onHangup?.()
+      this.#tellHangup()
     })
   }
 
@@ -68,7 +68,7 @@ export class Lifetime {
   async over(): Promise<void> {
     if (this.#hasHungUp || this.connection.isClosed) return
     await new Promise<void>((resolve) => {
-      this.#onHangup = resolve
+      this.#onHangup.push(resolve)
     })
   }
 
@@ -117,6 +117,10 @@ export class Lifetime {
   #hungUp(): void {
     this.#hasHungUp = true
     this.line.lose()
-    this.#onHangup?.()
+    this.#tellHangup()
+  }
+
+  #tellHangup(): void {
+    for (const resolve of this.#onHangup.splice(0)) resolve()
   }
 }

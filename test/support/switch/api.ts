@@ -138,6 +138,9 @@ function dump({ channel, clock }: Leg, [format]: readonly string[], { sw }: ApiC
   return format === 'json' ? data.json() : `${data.plainHeaders()}\n`
 }
 
+/** For longer than anybody lets a phone ring. */
+const ringing = { application: 'sleep', argument: '600000' }
+
 /**
  * Only phones that are registered answer, and only what listens in is run for nobody's call: `{…}user/1001@domain
  * &eavesdrop(UUID)`. No recording shows that; it follows mod_commands' originate_function and mod_dptools.
@@ -148,10 +151,12 @@ function originate({ sw }: ApiContext, [target = '', run = '']: readonly string[
   if (leg === undefined) return '-ERR DESTINATION_OUT_OF_ORDER\n'
   if (!leg.dialString.startsWith('user/')) return '-ERR DESTINATION_OUT_OF_ORDER\n'
   const [, application, argument] = /^&(\w+)\((.*)\)$/.exec(run) ?? []
-  if (!sw.registered.has(leg.number) || application === undefined) return '-ERR SUBSCRIBER_ABSENT\n'
+  const isRinging = sw.ringing.has(leg.number)
+  if ((!isRinging && !sw.registered.has(leg.number)) || application === undefined)
+    return '-ERR SUBSCRIBER_ABSENT\n'
   const uuid = leg.variables.get('origination_uuid') ?? randomUUID()
   const call = sw.call({
-    dialplan: [{ application, argument: argument ?? '' }],
+    dialplan: [isRinging ? ringing : { application, argument: argument ?? '' }],
     uuid,
     direction: 'outbound',
     caller: leg.variables.get('origination_caller_id_number') ?? '0000000000',

@@ -29,6 +29,8 @@ export interface SwitchOptions {
   readonly jsonCdr?: JsonCdrOptions
   /** mod_callcenter's queues. Default: each that is asked for. */
   readonly queues?: readonly string[]
+  /** Phones that ring when something is originated to them, and that nobody answers. */
+  readonly ringing?: readonly string[]
   /** Phones that answer what is originated to them. Default: none. */
   readonly registered?: readonly string[]
 }
@@ -71,6 +73,7 @@ export class SimulatedSwitch {
   /** Who waits for an agent, on all calls. */
   readonly queues: Queues
   readonly registered: ReadonlySet<string>
+  readonly ringing: ReadonlySet<string>
   /** Calls that were made by `originate`. */
   readonly originated: Call[] = []
   /** What was played, or dialled, to a leg beside what runs, in order, by its uuid. */
@@ -86,8 +89,9 @@ export class SimulatedSwitch {
   #lastSessionId = 0
 
   constructor(options: SwitchOptions = {}) {
-    const { now = Date.now, noticeOrder = 1, jsonCdr, queues, registered = [] } = options
+    const { now = Date.now, noticeOrder = 1, jsonCdr, queues, registered = [], ringing = [] } = options
     this.registered = new Set(registered)
+    this.ringing = new Set(ringing)
     this.#now = now
     this.queues = new Queues(queues)
     this.#random = noticeOrder === 'recorded' ? undefined : seededRandom(noticeOrder)
