@@ -26,6 +26,7 @@ export interface LiveCall {
 /** The calls that have their sessions on this node. */
 export class LiveCalls {
   readonly #calls = new Map<string, LiveCall>()
+  readonly #new = new WeakSet<LiveCall>()
   /** How many came lately. */
   readonly begun = new BegunCalls()
 
@@ -49,8 +50,17 @@ export class LiveCalls {
 
   /** @param isNew no server had it before: it counts as one that begins; @param tenant whose it is */
   add(call: LiveCall, isNew = false, tenant?: string): void {
-    if (isNew) this.begun.add(tenant)
+    if (isNew) {
+      this.begun.add(tenant)
+      this.#new.add(call)
+    }
     this.#calls.set(call.uuid, call)
+  }
+
+  /** Whether no server had it before. */
+  isNew(uuid: string): boolean {
+    const call = this.#calls.get(uuid)
+    return call !== undefined && this.#new.has(call)
   }
 
   /** What the journal is to be told. */

@@ -28,6 +28,8 @@ export function connectRedis(url: string, log: Logger): Redis {
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
+    // By itself it would subscribe anew with nobody to hear that this failed, which ends the process.
+    autoResubscribe: false,
     connectTimeout: connectTimeoutMs,
     socketTimeout: silenceMs,
     // With jitter, so that a fleet does not come back in one instant.

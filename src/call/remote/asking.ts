@@ -23,7 +23,8 @@ const mostQuestions = 200
 const pingMs = 10_000
 
 interface Pending {
-  readonly take: (node: string, value: unknown) => void
+  /** @returns true: nobody else need answer */
+  readonly take: (node: string, value: unknown) => boolean
 }
 
 /** What the others said, each by its node's name; one that is no answer to the question was passed over. */
@@ -82,14 +83,26 @@ export class Asking {
     return this.#isHearing
   }
 
-  /** @param read what is said, or undefined for what is no answer to this */
-  async everybody<T>(ask: Ask, read: (value: unknown) => T | undefined): Promise<Heard<T>> {
+  /**
+   * @param read what is said, or undefined for what is no answer to this
+   * @param isEnough whether an answer makes all others needless: they are neither waited for nor missed
+   */
+  async everybody<T>(
+    ask: Ask,
+    read: (value: unknown) => T | undefined,
+    isEnough: (answer: T) => boolean = () => false,
+  ): Promise<Heard<T>> {
     const answers = new Map<string, T>()
+    let hasEnough = false
     const heardBy = await this.#ask(this.#channel, ask, this.#waitMs, (node, value) => {
       const answer = node === this.#options.node ? undefined : read(value)
-      if (answer !== undefined) answers.set(node, answer)
+      if (answer === undefined) return false
+      answers.set(node, answer)
+      hasEnough ||= isEnough(answer)
+      return hasEnough
     })
     const answered = answers.size + 1
+    if (hasEnough) return { answers, nodes: { asked: answered, answered, trouble: null } }
     if (typeof heardBy === 'string')
       return { answers, nodes: { asked: answered, answered, trouble: heardBy } }
     const asked = Math.max(heardBy, answered)
@@ -108,6 +121,7 @@ export class Asking {
     let answer: T | undefined
     const heardBy = await this.#ask(this.#channelOf(node), ask, withinMs, (from, value) => {
       if (from === node) answer = read(value)
+      return false
     })
     if (answer !== undefined) return answer
     if (typeof heardBy === 'string') throw new CallUnreachable(heardBy)
@@ -117,7 +131,7 @@ export class Asking {
   }
 
   /**
-   * @param take is given each answer, once a node
+   * @param take is given each answer, once a node, and says whether it is enough
    * @returns by how many it was heard, once they have answered or the time is over; or why nobody could be asked
    */
   async #ask(channel: string, ask: Ask, withinMs: number, take: Pending['take']): Promise<number | string> {
@@ -134,10 +148,11 @@ export class Asking {
     const timer = setTimeout(done, withinMs)
     this.#pending.set(id, {
       take: (answering, value) => {
-        if (from.has(answering)) return
+        if (from.has(answering)) return false
         from.add(answering)
-        take(answering, value)
-        if (heardBy !== undefined && from.size >= heardBy) done()
+        const isEnough = take(answering, value)
+        if (isEnough || (heardBy !== undefined && from.size >= heardBy)) done()
+        return isEnough
       },
     })
     try {
@@ -196,7 +211,9 @@ export class Asking {
 
   #answer({ id, from, ask }: Question): void {
     const { node, redis, answer, log } = this.#options
-    answer(ask)
+    // What it throws at once must not end the process either.
+    Promise.resolve()
+      .then(() => answer(ask))
       .then((value) => redis.publish(this.#channelOf(from), answerText({ id, node, value })))
       .catch((error: unknown) => {
         log.warn({ err: error, from, about: ask.about }, 'what another server asked was not answered')

@@ -12,6 +12,7 @@ import {
 import type { LiveCalls } from '../live.js'
 import { Asking, type AskingOptions } from './asking.js'
 import { answersTo, type Ask } from './messages.js'
+import { countedTwice, Movements, type Moved } from './moved-calls.js'
 
 export interface CallsOfNodesOptions extends Omit<AskingOptions, 'answer'> {
   readonly live: LiveCalls
@@ -55,7 +56,7 @@ export class CallsOfNodes implements CallsEverywhere {
     const pages = [this.#page(filter, limit, after), ...answers.values()]
     const all = pages.flatMap(({ items }) => items)
     const found = onceEach(all)
-    const total = pages.reduce((sum, page) => sum + page.total, found.length - all.length)
+    const total = pages.reduce((sum, page) => sum + page.total, 0) - countedTwice(pages).length
     return { items: found.sort(latestFirst).slice(0, limit), total, nodes }
   }
 
@@ -63,7 +64,11 @@ export class CallsOfNodes implements CallsEverywhere {
     const own = this.#view(uuid)
     if (own !== undefined && own.state !== 'handed_on')
       return { call: own, nodes: { asked: 1, answered: 1, trouble: null } }
-    const { answers, nodes } = await this.#asking.everybody({ about: 'find', uuid }, answersTo.find)
+    const { answers, nodes } = await this.#asking.everybody(
+      { about: 'find', uuid },
+      answersTo.find,
+      ({ call }) => call?.uuid === uuid && call.state !== 'handed_on',
+    )
     const found = [own, ...[...answers.values()].map(({ call }) => call)]
     const [call] = onceEach(found.flatMap((each) => (each?.uuid === uuid ? each : [])))
     return { call, nodes }
@@ -78,12 +83,23 @@ export class CallsOfNodes implements CallsEverywhere {
     const ask: Ask = { about: 'counts', ...(tenant !== undefined && { tenant }) }
     const { answers, nodes } = await this.#asking.everybody(ask, answersTo.counts)
     const all = [this.#counts(tenant), ...answers.values()]
-    const sumOf = (of: (counts: CallCounts) => Readonly<Record<string, number>>) => summed(all.map(of))
+    const twice = countedTwice(all)
+    const sumOf = (of: (counts: CallCounts) => Readonly<Record<string, number>>, less: (string | null)[]) =>
+      summed(all.map(of), less)
     return {
-      calls: all.reduce((sum, { calls }) => sum + calls, 0),
-      byTenant: sumOf(({ byTenant }) => byTenant),
-      byRoute: sumOf(({ byRoute }) => byRoute),
-      byState: sumOf(({ byState }) => byState),
+      calls: all.reduce((sum, { calls }) => sum + calls, 0) - twice.length,
+      byTenant: sumOf(
+        ({ byTenant }) => byTenant,
+        twice.map(({ tenant }) => tenant),
+      ),
+      byRoute: sumOf(
+        ({ byRoute }) => byRoute,
+        twice.map(({ route }) => route),
+      ),
+      byState: sumOf(
+        ({ byState }) => byState,
+        twice.map(() => 'handed_on'),
+      ),
       begun: (all[0]?.begun ?? []).map((_, i) => all.reduce((sum, { begun }) => sum + (begun[i] ?? 0), 0)),
       nodes,
     }
@@ -114,18 +130,22 @@ export class CallsOfNodes implements CallsEverywhere {
     return call && { ...call.describe(), node: this.#node }
   }
 
-  #page(filter: CallFilter, limit: number, after: Place | undefined): CallPage {
+  #page(filter: CallFilter, limit: number, after: Place | undefined): CallPage & Moved {
+    const moved = new Movements(this.#live)
     const all: OwnView[] = []
     for (const call of this.#live.all) {
       const view = call.describe()
-      if (isLetThrough(view, filter)) all.push(view)
+      if (!isLetThrough(view, filter)) continue
+      all.push(view)
+      moved.add(view)
     }
     const rest = after === undefined ? all : all.filter((view) => latestFirst(view, after) > 0)
     const first = rest.sort(latestFirst).slice(0, limit)
-    return { items: first.map((view) => ({ ...view, node: this.#node })), total: all.length }
+    return { items: first.map((view) => ({ ...view, node: this.#node })), total: all.length, ...moved.told }
   }
 
-  #counts(tenant: string | undefined): CallCounts {
+  #counts(tenant: string | undefined): CallCounts & Moved {
+    const moved = new Movements(this.#live)
     const byTenant = new Map<string, number>()
     const byRoute = new Map<string, number>()
     const byState = new Map<string, number>()
@@ -134,13 +154,14 @@ export class CallsOfNodes implements CallsEverywhere {
       const view = call.describe()
       if (tenant !== undefined && view.tenant !== tenant) continue
       calls++
+      moved.add(view)
       if (view.tenant !== null) increment(byTenant, view.tenant)
       if (view.route !== null) increment(byRoute, view.route)
       increment(byState, view.state)
     }
     const begun = this.#live.begun.perSecond(tenant)
     return {
-      ...{ calls, begun },
+      ...{ calls, begun, ...moved.told },
       byTenant: Object.fromEntries(byTenant),
       byRoute: Object.fromEntries(byRoute),
       byState: Object.fromEntries(byState),
@@ -152,10 +173,20 @@ function increment(counts: Map<string, number>, key: string): void {
   counts.set(key, (counts.get(key) ?? 0) + 1)
 }
 
-function summed(all: readonly Readonly<Record<string, number>>[]): Readonly<Record<string, number>> {
+/** @param less each time that a name is there, it counts one less */
+function summed(
+  all: readonly Readonly<Record<string, number>>[],
+  less: readonly (string | null)[],
+): Readonly<Record<string, number>> {
   const sums = new Map<string, number>()
   for (const counts of all)
     for (const [key, count] of Object.entries(counts)) sums.set(key, (sums.get(key) ?? 0) + count)
+  for (const key of less) {
+    const sum = key === null ? undefined : sums.get(key)
+    if (key === null || sum === undefined) continue
+    if (sum > 1) sums.set(key, sum - 1)
+    else sums.delete(key)
+  }
   return Object.fromEntries(sums)
 }
 

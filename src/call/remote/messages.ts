@@ -1,6 +1,7 @@
 import { Type, type Static, type TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { callStates } from '../../common/live-call.js'
+import type { Moved } from './moved-calls.js'
 
 /**
  * What nodes ask each other, as JSON over Redis. Anybody else may publish there, too: what has not exactly one of these
@@ -139,6 +140,13 @@ const view = Type.Object({
   recordingPath: maybe(text(512)),
 })
 const count = Type.Integer({ minimum: 0 })
+/** Which calls of a node another one may count, too: an older release does not tell. */
+const moved = {
+  handedOn: Type.Optional(
+    Type.Array(Type.Object({ uuid: callUuid, tenant: maybe(text(64)), route: maybe(text(64)) })),
+  ),
+  continued: Type.Optional(Type.Array(callUuid)),
+}
 const counts = Type.Record(text(64), count, { maxProperties: 100_000 })
 
 /** What the answers to each kind of question are. */
@@ -167,19 +175,20 @@ export const answersTo = {
       byRoute: counts,
       byState: counts,
       begun: Type.Array(count, { minItems: 60, maxItems: 60 }),
+      ...moved,
     }),
   ),
 } as const
 
 const page = checker(
-  Type.Object({ items: Type.Array(Type.Unknown(), { maxItems: mostCalls }), total: count }),
+  Type.Object({ items: Type.Array(Type.Unknown(), { maxItems: mostCalls }), total: count, ...moved }),
 )
 const viewOf = checker(view)
 
 /** One call that nobody could show must not hide all others. */
-function listed(value: unknown): { items: Static<typeof view>[]; total: number } | undefined {
+function listed(value: unknown): (Moved & { items: Static<typeof view>[]; total: number }) | undefined {
   const found = page(value)
-  return found && { items: found.items.flatMap((item) => viewOf(item) ?? []), total: found.total }
+  return found && { ...found, items: found.items.flatMap((item) => viewOf(item) ?? []) }
 }
 
 function checker<T extends TSchema>(schema: T): (value: unknown) => Static<T> | undefined {
