@@ -548,7 +548,76 @@ t.test('a talk is recorded from when somebody wants it, and the record says wher
   const unwritable = await talking(here, { cannotRecord: true })
   t.match(await post(t, unwritable.uuid, 'recording', { on: true }), { status: 409 })
   unwritable.hangup()
+
+  const endless = await talking(here, { cannotStopRecording: true })
+  const { recording_path: running } = (await post(t, endless.uuid, 'recording', { on: true })).body
+  t.match(await post(t, endless.uuid, 'recording', { on: false }), {
+    status: 503,
+    body: { detail: /does not stop the recording/ },
+  })
+  t.equal((await get(t, `/v1/calls/${endless.uuid}`)).body.recording_path, running, 'it is still recorded')
+  endless.hangup()
+  await endless.ended
+  t.match(await far.cdr(endless.uuid), {
+    recording_path: running,
+    variables: { earlier_recordings: undefined },
+  })
 })
+
+const recordsAll = (tenant: string) =>
+  `UPDATE tenants SET record_directions = '{inbound,outbound,internal}' WHERE id = '${tenant}'`
+
+t.test('what an admin wants recorded, or not, goes with the call to wherever it is sent', async (t) => {
+  const here = await tenantHere(recordsAll)
+  const call = await talking(here, { farEnd: ends({ '1001': { answersAfterMs: 0, hangsUpAfterMs: 100 } }) })
+  const { recording_path: path } = (await get(t, `/v1/calls/${call.uuid}`)).body
+  t.ok(path)
+  t.same((await post(t, call.uuid, 'recording', { on: false })).body, { recording_path: null })
+  t.equal((await post(t, call.uuid, 'transfer', { to: '1001' })).status, 204)
+  const { legs } = await call.ended
+  t.equal(legs.length, 2)
+  const cdr = await far.cdr(call.uuid)
+  t.match(cdr, { recording_path: path, variables: { earlier_recordings: undefined } }, 'no second one')
+
+  const silent = await tenantHere()
+  await saveFlows(far.pool, new Routes(), silent.tenant, {
+    menus: { main: { name: 'Main', prompt: ['ivr/a.wav'], tries: 10, choices: { '1': { repeat: true } } } },
+  })
+  await far.server.reload()
+  const chooses = dial(
+    { sw, linger: far, tenant: silent.tenant },
+    {
+      ...silent.outside,
+      variables: { accountcode: silent.tenant },
+      digits: [],
+      to: [{ ...far.esl, path: 'menu/main' }],
+      farEnd: { answersAfterMs: 0, hangsUpAfterMs: 100 },
+    },
+  )
+  await until(async () => (await get(t, `/v1/calls/${chooses.uuid}`)).body.state === 'menu')
+  t.equal((await post(t, chooses.uuid, 'recording', { on: true })).status, 200)
+  t.equal((await post(t, chooses.uuid, 'transfer', { to: mobile })).status, 204)
+  await chooses.ended
+  t.match(await far.cdr(chooses.uuid), { recording_path: new RegExp(`^${recordings}/.*${chooses.uuid}`) })
+})
+
+t.test(
+  'what is no more to be recorded while it rings leaves no file, and its record names none',
+  async (t) => {
+    const here = await tenantHere(recordsAll)
+    const call = dial(
+      { sw, linger: far, tenant: here.tenant },
+      { speed: 1, farEnd: { ringsAfterMs: 10, answersAfterMs: 1_500, hangsUpAfterMs: 100 } },
+    )
+    await call.until('CHANNEL_PROGRESS')
+    t.ok((await get(t, `/v1/calls/${call.uuid}`)).body.recording_path)
+    t.same(await post(t, call.uuid, 'recording', { on: false }).then(({ body }) => body), {
+      recording_path: null,
+    })
+    await call.ended
+    t.match(await far.cdr(call.uuid), { hung_up_by: 'called', recording_path: null })
+  },
+)
 
 t.test('an extension listens in: it costs nothing, has no record, and ends with the call', async (t) => {
   const here = await tenantHere()

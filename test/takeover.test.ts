@@ -63,6 +63,8 @@ t.test('a state comes back as it was written, and nothing in it could end a comm
     isBlacklisted: true,
     isTransferred: true,
     transfers: 3,
+    recording: { path: '/rec/b.wav', isOver: true, earlier: ['/rec/a.wav'] },
+    adminRecords: false,
     legs: [leg],
     results: [{ target: 'gateway:carrier0', isConnected: false, cause: 'USER_BUSY' }],
   }

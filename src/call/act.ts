@@ -23,6 +23,8 @@ const listenerRingsSeconds = 30
 
 /** The call is not in the state for it: `detail` says why. */
 class NotNow extends Error {}
+/** The switch does not do it. */
+class Failed extends Error {}
 /** What was asked for cannot be. */
 class Invalid extends Error {
   readonly field: string
@@ -42,6 +44,7 @@ export async function act(on: ActedCall, action: CallAction): Promise<Outcome> {
   } catch (error) {
     if (error instanceof CallerGone) return refused('gone', 'the call is over')
     if (error instanceof NotNow) return refused('not_now', error.message)
+    if (error instanceof Failed) return refused('failed', error.message)
     if (error instanceof Invalid) return { ...refused('invalid', error.message), field: error.field }
     if (isNoChannel(error)) return refused('not_now', 'whom the call talked to has just gone')
     // What the switch calls a channel, or a context, need not be what it may be told.
@@ -130,9 +133,10 @@ function soundFor(text: string): ReturnType<typeof prompt> {
 async function record({ call, story, dependencies }: ActedCall, on: boolean): Promise<Did> {
   if (on && dependencies.recordings === undefined)
     throw new NotNow('nothing is recorded here (RECORDINGS_DIR)')
-  call.record(on)
-  if (on && !(await call.recorder.isRecording()))
-    throw new NotNow('the switch does not record it: the log says why')
+  if (!(await call.recorder.turnForAdmin(on))) {
+    if (on) throw new NotNow('the switch does not record it: the log says why')
+    throw new Failed('the switch does not stop the recording: the log says why')
+  }
   const { recording } = story
   return { recordingPath: recording?.isOver === false ? recording.path : null }
 }

@@ -82,6 +82,7 @@ function goOn(story: Story, state: CallState, channel: Event, isHere: boolean): 
   story.announced = isOurs ? announced : { ...announced, count: 0 }
   story.identity = { ...story.identity, direction, caller, called }
   story.recording = state.recording
+  story.adminRecords = state.adminRecords
   // Handed on, on another path, or with another destination, it begins a route anew.
   const isSame =
     !isHandedOn(state) &&

@@ -2,7 +2,8 @@ import type { ChannelFacts } from './facts.js'
 import type { Direction } from '../numbering/direction.js'
 import type { Identity } from './identify.js'
 import type { Attempt, Leg } from './legs/legs.js'
-import { attemptFromJson, attemptJson, legFromJson, legJson, type PlannedRecording } from './state.js'
+import { attemptFromJson, attemptJson, legFromJson, legJson } from './state.js'
+import type { PlannedRecording } from './recording/recording.js'
 
 /**
  * What the journal keeps of a call in progress: enough to close it, should nobody else ever tell of it. Written

@@ -179,8 +179,7 @@ export class ServedCall extends IdentifiedCall implements Call {
   record(isRecorded: boolean): void {
     const { story } = this.#options
     story.isRecorded = isRecorded
-    if (!isRecorded) this.recorder.stop()
-    else if (story.legs.talking !== undefined || story.legs.attempt !== undefined) this.recorder.start()
+    if (story.adminRecords === undefined) void this.recorder.turn(isRecorded)
   }
 
   async go(step: Step): Promise<void> {

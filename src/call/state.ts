@@ -7,6 +7,7 @@ import { legVariable } from '../numbering/dial-string.js'
 import { announcedFromJson, announcedJson, type Announced } from './announced.js'
 import type { Attempt, Leg, Taker } from './legs/legs.js'
 import type { TakenStep } from './progress.js'
+import type { PlannedRecording } from './recording/recording.js'
 
 /**
  * What a call must remember on the channel itself, as `linger_call`: whoever gets it next, after a crash or a
@@ -49,19 +50,12 @@ export interface CallState {
   /** How often servers have done that; 0 when absent. */
   readonly transfers?: number
   readonly recording?: PlannedRecording
+  /** As an admin wants it; undefined: as its routes and its tenant's rules say. */
+  readonly adminRecords?: boolean
   /** Undefined: nothing was told of it yet. */
   readonly announced?: Announced
   /** What is dialled, or talks, or is over by now: the channel tells. */
   readonly attempt: Attempt | undefined
-}
-
-/** A file that the switch records the call to, at once or when it talks. */
-export interface PlannedRecording {
-  readonly path: string
-  /** It writes no more to it: that was stopped, or broke off. */
-  readonly isOver: boolean
-  /** What the call was recorded to before, oldest first. */
-  readonly earlier?: readonly string[]
 }
 
 export interface AttemptResult {
@@ -128,6 +122,7 @@ export function decodeCallState(text: string | undefined): CallState | undefined
     ...(json.isTransferred === true && { isTransferred: true }),
     ...(json.transfers !== undefined && { transfers: number(json.transfers) }),
     ...(json.recording !== undefined && { recording: recordingFromJson(json.recording) }),
+    ...(typeof json.adminRecords === 'boolean' && { adminRecords: json.adminRecords }),
     ...(json.announced !== undefined && { announced: announcedFromJson(json.announced) }),
     attempt: json.attempt === undefined ? undefined : attemptFromJson(json.attempt),
   }))

@@ -9,7 +9,8 @@ import { hasTalk, isOwn, Legs, type Attempt } from './legs/legs.js'
 import { openRecordJson } from './open-record.js'
 import { Progress } from './progress.js'
 import { callRecord, type CallStory } from './record.js'
-import { encodeCallState, type AttemptResult, type PlannedRecording } from './state.js'
+import type { PlannedRecording } from './recording/recording.js'
+import { encodeCallState, type AttemptResult } from './state.js'
 
 /** A call that merely goes on is noted in the journal this often, in ms. */
 const signOfLifeMs = 60_000
@@ -43,6 +44,8 @@ export class Story {
   transfers = 0
   /** As its route wants it; undefined: as the tenant's rules say. */
   isRecorded: boolean | undefined
+  /** As an admin wants it, of an earlier server too: whatever its routes and the tenant's rules say. */
+  adminRecords: boolean | undefined
   /** The latest that was asked for, by an earlier server too. */
   recording: PlannedRecording | undefined
   /** What this server wrote on the channel last. */
@@ -144,7 +147,7 @@ export class Story {
    */
   state(node: string, attempt?: Attempt): string {
     const { facts, identity, takeovers, route = '', isVip, legs, results, progress, isGivenBack } = this
-    const { isBlacklisted, isTransferred, transfers, recording, announced } = this
+    const { isBlacklisted, isTransferred, transfers, recording, adminRecords, announced } = this
     const { direction, caller, called } = identity
     this.lastState = encodeCallState({
       node,
@@ -169,6 +172,7 @@ export class Story {
       ...(isTransferred && { isTransferred }),
       ...(transfers > 0 && { transfers }),
       ...(recording !== undefined && { recording }),
+      ...(adminRecords !== undefined && { adminRecords }),
       ...(announced !== nothingAnnounced && { announced }),
       attempt: attempt ?? legs.talking?.attempt,
     })
@@ -177,7 +181,8 @@ export class Story {
 
   /** What the journal should know by now, if that is more than it knows. @param heardAt as in `openRecord` */
   checkpoint(heardAt: number): unknown {
-    const told = `${this.legs.all.length} ${this.legs.talking?.uuid ?? ''}`
+    const { legs, recording } = this
+    const told = `${legs.all.length} ${legs.talking?.uuid ?? ''}${recordingNow(recording)}`
     if (told === this.#checkpointed && heardAt < this.#checkpointedAt + signOfLifeMs) return undefined
     this.#checkpointed = told
     this.#checkpointedAt = heardAt
@@ -241,4 +246,8 @@ export class Story {
   lastWord(finalEvent: Event | undefined): Event | undefined {
     return finalEvent ?? this.#callersDocument?.event
   }
+}
+
+function recordingNow(recording: PlannedRecording | undefined): string {
+  return recording === undefined ? '' : ` ${recording.isOver ? 'over' : 'on'} ${recording.path}`
 }

@@ -13,6 +13,15 @@ export interface RecordingsOptions {
   readonly isStereo: boolean
 }
 
+/** A file that the switch records the call to, at once or when it talks. */
+export interface PlannedRecording {
+  readonly path: string
+  /** It writes no more to it: that was stopped, or broke off. */
+  readonly isOver: boolean
+  /** What the call was recorded to before, oldest first. */
+  readonly earlier?: readonly string[]
+}
+
 /** Which calls are recorded, where to, and where that can be fetched. */
 export class Recordings {
   readonly isStereo: boolean

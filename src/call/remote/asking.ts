@@ -93,16 +93,15 @@ export class Asking {
     isEnough: (answer: T) => boolean = () => false,
   ): Promise<Heard<T>> {
     const answers = new Map<string, T>()
-    let hasEnough = false
     const heardBy = await this.#ask(this.#channel, ask, this.#waitMs, (node, value) => {
       const answer = node === this.#options.node ? undefined : read(value)
       if (answer === undefined) return false
       answers.set(node, answer)
-      hasEnough ||= isEnough(answer)
-      return hasEnough
+      return isEnough(answer)
     })
     const answered = answers.size + 1
-    if (hasEnough) return { answers, nodes: { asked: answered, answered, trouble: null } }
+    if ([...answers.values()].some(isEnough))
+      return { answers, nodes: { asked: answered, answered, trouble: null } }
     if (typeof heardBy === 'string')
       return { answers, nodes: { asked: answered, answered, trouble: heardBy } }
     const asked = Math.max(heardBy, answered)

@@ -178,7 +178,10 @@ function record({ session }: Leg, [action = '', path = '']: readonly string[]): 
   if (session === undefined) return '-ERR Cannot record session!\n'
   if (action === 'start')
     return startRecording(session, path) ? '+OK Success\n' : '-ERR Cannot record session!\n'
-  const isRunning = session.recording?.path === path && path.startsWith('/')
+  const isRunning =
+    session.recording?.path === path &&
+    path.startsWith('/') &&
+    session.call.options.cannotStopRecording !== true
   if (action !== 'stop' || !isRunning) return '-ERR Cannot stop record session!\n'
   finishRecording(session)
   return '+OK Success\n'

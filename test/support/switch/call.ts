@@ -51,6 +51,8 @@ export interface CallOptions {
   readonly cannotRecord?: boolean
   /** No `uuid_transfer` is done. */
   readonly cannotTransfer?: boolean
+  /** What is recorded goes on to the end of the call. */
+  readonly cannotStopRecording?: boolean
   /** What becomes of the caller in a queue. Nobody comes, unless told. */
   readonly queue?: QueueScript
   /** How long any file plays. Default 1000. */
