@@ -4,7 +4,7 @@ import { inTransaction } from './database.js'
 export interface TotalsWanted {
   /** Without it, of all. */
   readonly tenant?: string
-  /** Calls that began so long ago at most, in s. */
+  /** Calls that ended so long ago at most, in s: of those that began then, only the short ones are over. */
   readonly windowSeconds: number
   /** How long may be counted, in ms: CDRs may be many, and whoever asks need not wait longer. Default 5,000. */
   readonly withinMs?: number
@@ -41,7 +41,8 @@ interface Row {
 const kinds = { tenant: 0b011, route: 0b101, cause: 0b110, all: 0b111 } as const
 
 /**
- * Adds up the CDRs of a window; it is found by the index of the tenant's, or of all CDRs' beginnings.
+ * Adds up the CDRs of a window; they are found by the index of the tenant's, or of all CDRs' beginnings, as far back as
+ * the longest call may have begun.
  *
  * @throws pg.DatabaseError with the code 57014 when it takes too long
  */
@@ -59,7 +60,8 @@ export async function callTotals(
            count(*) AS calls, count(answered_at) AS answered,
            round(avg(answered_ms) FILTER (WHERE answered_at IS NOT NULL)) AS average_ms,
            now() - make_interval(secs => $1) AS "from"
-         FROM cdrs WHERE started_at >= now() - make_interval(secs => $1) ${ofTenant}
+         FROM cdrs WHERE ended_at >= now() - make_interval(secs => $1) ${ofTenant}
+           AND started_at >= now() - make_interval(secs => $1 + (SELECT coalesce(max(max_call_seconds), 0) FROM tenants))
          GROUP BY GROUPING SETS ((), (tenant_id), (route), (hangup_cause))`,
         [windowSeconds, ...(tenant === undefined ? [] : [tenant])],
       )

@@ -127,7 +127,8 @@ export const stats: FastifyPluginCallbackTypebox<AdminDependencies> = (app, depe
                 minimum: 1,
                 maximum: longestWindowSeconds,
                 default: defaultWindowSeconds,
-                description: 'How far back CDRs are counted, in seconds. Default 3600',
+                description:
+                  'How far back CDRs are counted, by the ends of their calls, in seconds. Default 3600',
               }),
             ),
           },

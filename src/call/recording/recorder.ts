@@ -118,7 +118,8 @@ export class Recorder {
     }
     becomes(recording)
     // By itself it may have ended meanwhile.
-    return story.recording?.isOver !== false
+    const { recording: now } = this.#options.story
+    return now?.isOver !== false
   }
 
   #pathIn(recordings: Recordings, earlier: PlannedRecording | undefined): RecordingPath | undefined {
