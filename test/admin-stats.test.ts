@@ -101,6 +101,9 @@ t.test('CDRs that take too long to count keep nobody waiting', async (t) => {
   await inTransaction(database.pool, async (client) => {
     await client.query('LOCK TABLE cdrs IN ACCESS EXCLUSIVE MODE')
     await t.rejects(callTotals(database.pool, { windowSeconds: 60, withinMs: 20 }), { code: '57014' })
+    const answer = await ask(t, 'GET', '/v1/stats?tenant=stats1')
+    t.equal(answer.status, 422)
+    t.match(answer.json(), { detail: /ask for a shorter window_seconds/ })
   })
   await api.databaseLine.cut()
   t.equal((await ask(t, 'GET', '/v1/stats?tenant=stats1')).status, 503)

@@ -63,7 +63,12 @@ export const found = Type.Object(
 
 export const entryParams = Type.Object({
   ...tenantParams.properties,
-  id: Type.Integer({ minimum: 1, maximum: 999_999_999_999_999, description: 'Id of the entry' }),
+  id: Type.Integer({
+    minimum: 1,
+    maximum: 999_999_999_999_999,
+    description: 'Id of the entry',
+    examples: [7],
+  }),
 })
 
 export const lookUpQuery = Type.Object(

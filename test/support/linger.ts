@@ -102,7 +102,7 @@ export async function testLinger(
     contract ??= await readContract(server)
     const { status, headers } = response
     const answer = { statusCode: status, headers: Object.fromEntries(headers), body: text }
-    const faults = contract.faults(method, path, answer)
+    const faults = path === '/openapi.json' ? [] : contract.faults(method, path, answer)
     if (faults.length > 0)
       throw new Error(`${method} ${path} is not as openapi.json says: ${faults.join(', ')}`)
     return { status: response.status, body: text === '' ? undefined : JSON.parse(text) }

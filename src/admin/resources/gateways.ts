@@ -112,7 +112,7 @@ const gatewaySchema = asShown(
 type Shown = Static<typeof gatewaySchema>
 
 const params = Type.Object({
-  id: Type.Integer({ minimum: 1, maximum: 2_147_483_647, description: 'Id of the gateway' }),
+  id: Type.Integer({ minimum: 1, maximum: 2_147_483_647, description: 'Id of the gateway', examples: [7] }),
 })
 
 export const gateways: FastifyPluginCallbackTypebox<AdminDependencies> = (app, dependencies, done) => {

@@ -51,7 +51,7 @@ const params = Type.Object({
   number: Type.String({
     minLength: 1,
     maxLength: 64,
-    description: "In normal form, or as it is dialled in the server's COUNTRY",
+    description: "In normal form, or as it is dialled in DEFAULT_COUNTRY (with a bound key: in its tenant's)",
     examples: ['842412345678'],
   }),
 })

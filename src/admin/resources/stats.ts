@@ -48,7 +48,7 @@ const schema = Type.Object(
       {
         from: moment('Since when'),
         seconds: count('How long it is'),
-        calls: count('That began in it and have their CDR'),
+        calls: count('That ended in it and have their CDR'),
         answered: count('Of those, the ones whose caller was answered'),
         answer_seizure_ratio: nullable(Type.Number(), {
           description: 'Answered ones of all, 0 to 1; null: there are none',
@@ -134,7 +134,7 @@ export const stats: FastifyPluginCallbackTypebox<AdminDependencies> = (app, depe
           },
           closed,
         ),
-        response: { 200: schema, ...problems(404) },
+        response: { 200: schema, ...problems(404, 422) },
       },
     },
     async ({ query: { tenant, window_seconds: windowSeconds = defaultWindowSeconds } }) => {
@@ -186,13 +186,9 @@ async function totalsOf(pool: pg.Pool, wanted: Parameters<typeof callTotals>[1])
     return await callTotals(pool, wanted)
   } catch (error) {
     if (error instanceof pg.DatabaseError && error.code === '57014')
-      throw new Problem(
-        'database_away',
-        'These CDRs take too long to count: ask for a shorter window_seconds.',
-        {
-          cause: error,
-        },
-      )
+      throw new Problem('too_much', 'These CDRs take too long to count: ask for a shorter window_seconds.', {
+        cause: error,
+      })
     return fromStore(Promise.reject(error as Error))
   }
 }
