@@ -32,6 +32,11 @@ t.test('a quick look at a prefix finds what its country’s rules find, in every
     { numRuns: 6_000 },
   )
   t.equal(prefixReader('VN')('090'), '8490')
+  t.equal(
+    prefixReader('VN')('8406000000'),
+    normalPrefix('8406000000', 'VN'),
+    'a trunk prefix behind its own code',
+  )
   t.equal(prefixReader('VN')('+84090'), '8490', 'what somebody wrote twice')
   t.equal(prefixReader('XX' as 'VN')('84'), '84', 'a country that nobody knows')
 })

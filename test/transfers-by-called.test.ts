@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { plainTerms } from '../src/billing/rating.js'
 import { answeredTarget } from '../src/call/legs/target.js'
-import { encodeCallState } from '../src/call/state.js'
+import { decodeCallState, encodeCallState } from '../src/call/state.js'
 import { booksAddUp, costOf, noOtherCdrs, talkedMs } from './support/books.js'
 import { temporaryFolder } from './support/services.js'
 import { transferAttendedByCalled } from './support/switch/attended-transfer.js'
@@ -110,23 +110,26 @@ function atExtension(extension: FarEnd, other: FarEnd = farEnds.answers(300)): F
 const barred = 'only an extension may transfer a call to the outside, and none is known to have done it'
 const tollBarred = 'the extension may not call international numbers (toll_allow)'
 const abroad = '0012125550123'
-const refers = (by: 'caller' | 'called', to: string): FarEnd => ({
+type Taken = (variable: (name: string) => string | undefined) => boolean
+const refers = (by: 'caller' | 'called', to: string, once: Taken = () => true): FarEnd => ({
   answersAfterMs: 0,
-  refers: { by, afterMs: 600, to },
+  refers: { by, afterMs: 600, to, once },
 })
+/** Until whose phone has the call is noted on it, it is nobody's; on a busy machine that takes a while. */
+const isTaken: Taken = (variable) => decodeCallState(variable('linger_call'))?.attempt?.taker !== undefined
 const group = (numbers: string) => ({ to: [{ ...here.linger.esl, path: `ring/${numbers}` }] })
 /** Of two phones that ring together, 1002 takes the call. */
 const takenBy1002 =
   (to: string): FarEndChoice =>
   (dialString) => {
     if (!dialString.startsWith('user/')) return farEnds.answers(300)
-    return dialString.includes('1002') ? refers('called', to) : {}
+    return dialString.includes('1002') ? refers('called', to, isTaken) : {}
   }
 const agent1002 = (to: string) => ({
   to: [{ ...here.linger.esl, path: 'queue/support' }],
   queue: {
     agentAfterMs: 100,
-    agent: { name: '1002@default', refers: { by: 'called', afterMs: 600, to } as const },
+    agent: { name: '1002@default', refers: { by: 'called', afterMs: 600, to, once: isTaken } as const },
   },
   farEnd: farEnds.answers(300),
 })

@@ -73,7 +73,12 @@ function internationalDigits(digits: string, country: Country): string {
   // No area code of North America begins with 1: what does is no trunk prefix after +1, and +112 is not 12.
   if (digits.startsWith('+1')) return digits.slice(1)
   const typed = new AsYouType(country)
-  typed.input(digits)
+  try {
+    typed.input(digits)
+  } catch {
+    // The library fails at what looks like an international prefix and no country's number behind it: 02 in Samoa.
+    return digits
+  }
   const international = typed.getNumberValue()?.slice(1)
   if (international === undefined) return digits
   const hasTrunkPrefix = typed.getNationalNumber() !== digits

@@ -10,6 +10,7 @@ const plain = /^\+?([1-9][0-9]{0,31})$/
  */
 export function prefixReader(country: Country): (prefix: string) => string {
   const isKnown = isSupportedCountry(country)
+  const ownCode = isKnown ? getCountryCallingCode(country) : undefined
   const stripped = isKnown ? strippedBy(country, ['IDDPrefix', 'nationalPrefixForParsing']) : undefined
   return (prefix) => {
     const digits = plain.exec(prefix)?.[1]
@@ -17,7 +18,8 @@ export function prefixReader(country: Country): (prefix: string) => string {
       digits !== undefined &&
       isKnown &&
       !matches(stripped, digits) &&
-      (digits === prefix || hasNoTrunkPrefix(digits))
+      // A country's own numbers are known by its code with and without the plus.
+      ((digits === prefix && !digits.startsWith(ownCode ?? '')) || hasNoTrunkPrefix(digits))
     return isNormal ? digits : normalPrefix(prefix, country)
   }
 }

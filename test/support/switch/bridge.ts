@@ -91,14 +91,17 @@ function partyTimers(session: Session, leg: CalledLeg): Timer[] {
         session.hangup('NORMAL_CLEARING', 'caller')
       }),
     )
-  if (refers !== undefined)
-    timers.push(
-      session.clock.at(answered + refers.afterMs * 1000, 'script', () => {
-        if (refers.by === 'called') referByCalled(session, refers.to)
-        else referByCaller(session, leg, refers.to)
-      }),
-    )
+  if (refers !== undefined) timers.push(session.clock.at(answered + refers.afterMs * 1000, 'script', refer))
   return timers
+
+  function refer(): void {
+    if (refers === undefined) return
+    const { variables } = session.channel
+    if (refers.once?.((name) => variables.get(name)) === false)
+      timers.push(session.clock.after(frameMs, 'script', refer))
+    else if (refers.by === 'called') referByCalled(session, refers.to)
+    else referByCaller(session, leg, refers.to)
+  }
 }
 
 /** The called phone transfers the caller, whose channel runs the dialplan again. */

@@ -21,7 +21,13 @@ export interface FarEnd {
   /** It goes on talking when the caller hangs up, until its own end. */
   readonly outlivesCaller?: boolean
   /** REFER so long after the answer: this side transfers the other one. */
-  readonly refers?: { readonly by: 'caller' | 'called'; readonly afterMs: number; readonly to: string }
+  readonly refers?: {
+    readonly by: 'caller' | 'called'
+    readonly afterMs: number
+    readonly to: string
+    /** Not before that holds of the caller's channel. */
+    readonly once?: (variable: (name: string) => string | undefined) => boolean
+  }
 }
 
 /** Chosen by dial string: `sofia/gateway/carrier1/84901234567`. */
